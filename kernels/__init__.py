@@ -1,7 +1,7 @@
 """Triton kernels, the torch operators that call them, and their plain references.
 
-Each operator is three files: ``<stem>.py``, the operator (checks, autograd, `torch.compile`); ``<stem>_triton.py``, the
-kernel, imported when a CUDA tensor arrives; ``<stem>_reference.py``, the same arithmetic in plain torch, which CPU
+An operator is three files: ``<stem>.py``, the operator (checks, autograd, `torch.compile`); ``<stem>_triton.py``, the
+kernels, imported when a CUDA tensor arrives; ``<stem>_reference.py``, the same arithmetic in plain torch, which CPU
 tensors take. Nothing here needs the compiled core, and without triton everything runs on CPU.
 """
 
@@ -9,6 +9,17 @@ from mixlaw.errors import require
 
 require("torch", "kernels")
 
-from mixlaw.kernels.sums import DomainSums, domain_sum  # noqa: E402 - torch is there from here on
+from mixlaw.kernels.cross_entropy import DomainLoss, domain_cross_entropy  # noqa: E402 - torch is there from here on
+from mixlaw.kernels.stats import DomainReport, DomainStats  # noqa: E402
+from mixlaw.kernels.sums import DomainSums, domain_sum  # noqa: E402
+from mixlaw.kernels.weights import domain_weights  # noqa: E402
 
-__all__ = ["DomainSums", "domain_sum"]
+__all__ = [
+    "DomainLoss",
+    "DomainReport",
+    "DomainStats",
+    "DomainSums",
+    "domain_cross_entropy",
+    "domain_sum",
+    "domain_weights",
+]

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from mixlaw.errors import InputError
 from mixlaw.kernels import sums_reference
+from mixlaw.kernels.arguments import check_devices, check_dtype, check_tokens
 from mixlaw.kernels.fixed_point import addable, from_words
 
 LOSS_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-DOMAIN_DTYPES = (torch.uint8, torch.int32, torch.int64)
-MAX_TOKENS = 2**31
 
 
 class DomainSums(NamedTuple):
@@ -90,32 +89,11 @@ def domain_sum(losses: Tensor, domain: Tensor, num_domains: int, *, mask: Tensor
 
 
 def _check(losses: Tensor, domain: Tensor, num_domains: int, mask: Tensor | None) -> None:
-    if losses.dtype not in LOSS_DTYPES:
-        raise InputError(f"losses must be of one of {_names(LOSS_DTYPES)}, not {losses.dtype}")
-    if domain.dtype not in DOMAIN_DTYPES:
-        raise InputError(f"domain must be of one of {_names(DOMAIN_DTYPES)}, not {domain.dtype}")
-    if losses.dim() not in (1, 2):
-        raise InputError(f"losses must have the shape (N,) or (B, T), not {tuple(losses.shape)}")
-    if domain.shape not in (losses.shape, losses.shape[:1]):
-        raise InputError(
-            f"domain must have the shape of losses, {tuple(losses.shape)}, or one id a sequence, "
-            f"{tuple(losses.shape[:1])}, not {tuple(domain.shape)}"
-        )
-    if losses.numel() >= MAX_TOKENS:
-        raise InputError(
-            f"losses of {losses.numel()} tokens: one call takes fewer than 2**31; split it and add the sums"
-        )
-    if num_domains < 1:
-        raise InputError(f"num_domains must be at least 1, not {num_domains}")
+    check_dtype("losses", losses, LOSS_DTYPES)
+    check_tokens("losses", losses.shape, domain, num_domains)
     if mask is not None and (mask.dtype != torch.bool or mask.shape != losses.shape):
         raise InputError(f"mask must be bool of the shape {tuple(losses.shape)}, not {mask.dtype} {tuple(mask.shape)}")
-    for name, tensor in (("domain", domain), ("mask", mask)):
-        if tensor is not None and tensor.device != losses.device:
-            raise InputError(f"losses are on {losses.device}, {name} is on {tensor.device}")
-
-
-def _names(dtypes: tuple[torch.dtype, ...]) -> str:
-    return ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+    check_devices("losses", losses, {"domain": domain, "mask": mask})
 
 
 @torch.library.custom_op("mixlaw::domain_sum", mutates_args=(), device_types="cpu")

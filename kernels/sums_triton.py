@@ -12,6 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mixlaw.kernels.arguments import tokens_per_id
+from mixlaw.kernels.fixed_point_triton import addable, to_words
+
 BLOCK = 1024
 
 
@@ -36,12 +39,9 @@ def domain_sum_kernel(
     if mask_ptr is not None:
         counted = counted & (tl.load(mask_ptr + at, mask=counted, other=0) != 0)
     slot = tl.where((ids >= 0) & (ids < K), ids, K)
-    added = counted & (tl.abs(loss) < 2147483648.0)  # fixed_point.LIMIT; False for NaN
+    added = counted & addable(loss)
     left = counted & (added == 0)
-    steps = tl.where(added, loss, 0.0).to(tl.float64) * 4294967296.0  # fixed_point.STEPS
-    fixed = tl.floor(steps + 0.5).to(tl.int64)
-    high = fixed >> 32
-    low = fixed & 0xFFFFFFFF
+    high, low = to_words(tl.where(added, loss, 0.0))
 
     # Documents are long and a batch row has one domain, so most blocks hold one domain only: one atomic a word.
     first = tl.min(tl.where(counted, slot, K), 0)
@@ -68,6 +68,6 @@ def sum_words(losses: Tensor, domain: Tensor, mask: Tensor | None, num_domains: 
     mask = None if mask is None else mask.contiguous()
     with torch.cuda.device_of(losses):
         domain_sum_kernel[(triton.cdiv(n, BLOCK),)](
-            losses.contiguous(), domain.contiguous(), mask, words, n, n // domain.numel(), num_domains, BLOCK=BLOCK
+            losses.contiguous(), domain.contiguous(), mask, words, n, tokens_per_id(n, domain), num_domains, BLOCK=BLOCK
         )
     return words

@@ -1,0 +1,91 @@
+"""Gradients that are formed in the forward pass: how they reach autograd, and what is refused.
+
+A loss that is one number has a gradient up to a factor that only the backward pass knows. So it is formed along with
+the loss, and `attach` gives the loss a gradient function that multiplies it by that factor, in place, or leaves it
+alone where the factor is 1. What has been multiplied cannot be used again; torch notices that by the version of the
+tensor.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixlaw.errors import InputError
+from mixlaw.kernels.backends import backend
+
+
+@torch.library.custom_op("mixlaw::scale_gradients", mutates_args=("gradients",))
+def _scale(gradients: Sequence[Tensor], factor: Tensor) -> None:
+    for each in gradients:
+        backend(each).scale([each], factor)
+
+
+@_scale.register_fake
+def _(gradients: Sequence[Tensor], factor: Tensor) -> None:
+    return None
+
+
+@torch.library.custom_op("mixlaw::attach_gradients", mutates_args=())
+def _attach(inputs: Sequence[Tensor], gradients: Sequence[Tensor], total: Tensor) -> Tensor:
+    return total.clone()
+
+
+@_attach.register_fake
+def _(inputs: Sequence[Tensor], gradients: Sequence[Tensor], total: Tensor) -> Tensor:
+    return torch.empty_like(total)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Sequence[Tensor], Sequence[Tensor], Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1])
+
+
+def _backward(ctx: Any, upstream: Tensor) -> tuple[list[Tensor], list[None], None]:
+    try:
+        gradients = list(ctx.saved_tensors)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "a gradient that was formed in the forward pass can be used once: call backward once, without "
+            "retain_graph, and leave logits that were given `inplace=True` alone in between"
+        ) from error
+    _scale(gradients, upstream)
+    return gradients, [None] * len(gradients), None
+
+
+_attach.register_autograd(_backward, setup_context=_setup_context)
+
+
+def attach(total: Tensor, inputs: list[Tensor], gradients: list[Tensor]) -> Tensor:
+    """Make `total` differentiable: the backward pass scales the gradients in place and hands them to the inputs."""
+    attached: Tensor = _attach(inputs, gradients, total)
+    return attached
+
+
+class _Refusal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, anchor: Tensor) -> Tensor:
+        return sums.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[None, None]:
+        raise InputError(
+            "`sums` has no gradient where `weights` are given: the gradient of `total` was formed in the forward pass "
+            "and cannot be weighted again. Differentiate `total`; or use `sums.detach()`; or, for a function of the "
+            "sums, call `domain_cross_entropy` without weights"
+        )
+
+
+def refuse_gradient(sums: Tensor, anchor: Tensor) -> Tensor:
+    """Let a backward pass through `sums` fail with a message, instead of contributing nothing in silence.
+
+    Parameters
+    ----------
+    anchor
+        A tensor that requires grad, and that the gradient would have been wanted of.
+    """
+    if torch.compiler.is_compiling():
+        # A captured graph asks for the gradients of all that it returns, used or not.
+        return sums
+    refused: Tensor = _Refusal.apply(sums, anchor)  # type: ignore[no-untyped-call]
+    return refused
