@@ -10,6 +10,8 @@ from mixlaw.errors import require
 require("torch", "kernels")
 
 from mixlaw.kernels.cross_entropy import DomainLoss, domain_cross_entropy  # noqa: E402 - torch is there from here on
+from mixlaw.kernels.functional import cross_entropy  # noqa: E402
+from mixlaw.kernels.linear_cross_entropy import domain_linear_cross_entropy  # noqa: E402
 from mixlaw.kernels.stats import DomainReport, DomainStats  # noqa: E402
 from mixlaw.kernels.sums import DomainSums, domain_sum  # noqa: E402
 from mixlaw.kernels.weights import domain_weights  # noqa: E402
@@ -19,7 +21,9 @@ __all__ = [
     "DomainReport",
     "DomainStats",
     "DomainSums",
+    "cross_entropy",
     "domain_cross_entropy",
+    "domain_linear_cross_entropy",
     "domain_sum",
     "domain_weights",
 ]

@@ -135,6 +135,8 @@ def domain_cross_entropy(
     options = make_options(ignore_index, rank * size, shards * size, softcap, z_loss, label_smoothing)
     check_bytes(vocab_bytes, options.vocab_size, logits)
     differentiable = torch.is_grad_enabled() and logits.requires_grad
+    # A loss scale, without which the gradients of float16 logits vanish, is known in the backward pass only.
+    form = weights is not None and differentiable and logits.dtype != torch.float16
     if inplace and differentiable:
         _check_inplace(logits)
 
@@ -147,24 +149,24 @@ def domain_cross_entropy(
         parts = operators.partials(x, labels.target, *options.flat())
         labels, parts = _gather(parts, labels, size, options, vocab_group)
         words, state = operators.combine(parts, *labels, num_domains, *options.flat())
-    elif weights is None or not differentiable:
+    elif weights is None or not form:
         words, state = operators.tally(x, *labels, num_domains, *options.flat())
     elif inplace:
         words, gradient = operators.tally_and_gradient_(x, *labels, weights, *options.flat()), x
     else:
         words, gradient = operators.tally_and_gradient(x, *labels, weights, *options.flat())
-    if weights is not None and differentiable and state is not None:
+    if weights is not None and form and state is not None:
         gradient = operators.form_gradient(x, labels, options, state, weights, inplace)
 
     sums, weighted = operators.finish(words, options.objective_row, weights)
-    total = None
-    if weights is not None:
-        total = weighted.to(compute_dtype(logits))
-        if gradient is not None:
-            total = attach(total, [rows], [gradient])
-            sums = refuse_gradient(sums, logits)
+    total = None if weights is None else weighted.to(compute_dtype(logits))
+    if total is not None and gradient is not None:
+        total = attach(total, [rows], [gradient])
+        sums = refuse_gradient(sums, logits)
     elif differentiable:
         sums = operators.attach_sums(rows, sums, labels.target, labels.domain, state, inplace, *options.flat())
+        if weights is not None:
+            total = (weights.double() * sums).sum().to(compute_dtype(logits))
     return DomainLoss(sums, total, DomainStats(words[: stats.ROWS]))
 
 

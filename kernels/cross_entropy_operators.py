@@ -19,10 +19,11 @@ def new_words(labels: Labels, options: Options, num_domains: int) -> Tensor:
     """Words of one call, int64, shape (ROWS, K + 1), zero; for CPU tensors, labels that do not exist are refused."""
     if labels.target.device.type == "cpu":
         refuse_outside(labels, options, num_domains)
-    return _empty_words(labels.target, num_domains).zero_()
+    return empty_words(labels.target, num_domains).zero_()
 
 
-def _empty_words(target: Tensor, num_domains: int) -> Tensor:
+def empty_words(target: Tensor, num_domains: int) -> Tensor:
+    """What stands for `new_words` while a graph is captured."""
     return target.new_empty(ROWS, num_domains + 1, dtype=torch.int64)
 
 
@@ -51,7 +52,7 @@ def tally(
 def _(
     logits: Tensor, target: Tensor, domain: Tensor, reference: Any, vocab_bytes: Any, num_domains: int, *_: Any
 ) -> tuple[Tensor, Tensor]:
-    return _empty_words(target, num_domains), logits.new_empty(2, len(target), dtype=compute_dtype(logits))
+    return empty_words(target, num_domains), logits.new_empty(2, len(target), dtype=compute_dtype(logits))
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_tally_and_gradient", mutates_args=())
@@ -76,7 +77,7 @@ def tally_and_gradient(
 def _(
     logits: Tensor, target: Tensor, domain: Tensor, reference: Any, vocab_bytes: Any, weights: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor]:
-    return _empty_words(target, len(weights)), _empty_gradient(logits)
+    return empty_words(target, len(weights)), _empty_gradient(logits)
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_tally_and_gradient_", mutates_args=("logits",))
@@ -101,7 +102,7 @@ def tally_and_gradient_(
 def _(
     logits: Tensor, target: Tensor, domain: Tensor, reference: Any, vocab_bytes: Any, weights: Tensor, *_: Any
 ) -> Tensor:
-    return _empty_words(target, len(weights))
+    return empty_words(target, len(weights))
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_partials", mutates_args=())
@@ -137,7 +138,7 @@ def combine(
 def _(
     parts: Tensor, target: Tensor, domain: Tensor, reference: Any, vocab_bytes: Any, num_domains: int, *_: Any
 ) -> tuple[Tensor, Tensor]:
-    return _empty_words(target, num_domains), parts.new_empty(2, len(target))
+    return empty_words(target, num_domains), parts.new_empty(2, len(target))
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_gradient", mutates_args=())

@@ -28,37 +28,44 @@ def _(gradients: Sequence[Tensor], factor: Tensor) -> None:
 
 
 @torch.library.custom_op("mixlaw::attach_gradients", mutates_args=())
-def _attach(inputs: Sequence[Tensor], gradients: Sequence[Tensor], total: Tensor) -> Tensor:
+def _attach(inputs: Sequence[Tensor], gradients: Sequence[Tensor], total: Tensor, factor: Tensor | None) -> Tensor:
     return total.clone()
 
 
 @_attach.register_fake
-def _(inputs: Sequence[Tensor], gradients: Sequence[Tensor], total: Tensor) -> Tensor:
+def _(inputs: Any, gradients: Any, total: Tensor, factor: Any) -> Tensor:
     return torch.empty_like(total)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Sequence[Tensor], Sequence[Tensor], Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[1])
+def _setup_context(ctx: Any, inputs: tuple[Any, Sequence[Tensor], Tensor, Tensor | None], output: Tensor) -> None:
+    _, gradients, _, factor = inputs
+    ctx.save_for_backward(*gradients, factor)
 
 
-def _backward(ctx: Any, upstream: Tensor) -> tuple[list[Tensor], list[None], None]:
+def _backward(ctx: Any, upstream: Tensor) -> tuple[list[Tensor], list[None], None, None]:
     try:
-        gradients = list(ctx.saved_tensors)
+        *gradients, factor = ctx.saved_tensors
     except RuntimeError as error:
         raise RuntimeError(
             "a gradient that was formed in the forward pass can be used once: call backward once, without "
             "retain_graph, and leave logits that were given `inplace=True` alone in between"
         ) from error
-    _scale(gradients, upstream)
-    return gradients, [None] * len(gradients), None
+    _scale(gradients, upstream if factor is None else upstream * factor)
+    return gradients, [None] * len(gradients), None, None
 
 
 _attach.register_autograd(_backward, setup_context=_setup_context)
 
 
-def attach(total: Tensor, inputs: list[Tensor], gradients: list[Tensor]) -> Tensor:
-    """Make `total` differentiable: the backward pass scales the gradients in place and hands them to the inputs."""
-    attached: Tensor = _attach(inputs, gradients, total)
+def attach(total: Tensor, inputs: list[Tensor], gradients: list[Tensor], factor: Tensor | None = None) -> Tensor:
+    """Make `total` differentiable: the backward pass scales the gradients in place and hands them to the inputs.
+
+    Parameters
+    ----------
+    factor
+        What the gradients lack besides the factor of the backward pass, a scalar.
+    """
+    attached: Tensor = _attach(inputs, gradients, total, factor)
     return attached
 
 
