@@ -26,10 +26,23 @@ from mixlaw.kernels import stats
 from mixlaw.kernels.fixed_point import addable, from_words, to_words
 from mixlaw.kernels.labels import OBJECTIVE, Labels, Options, compute_dtype
 
+# Logits that are summed at a time.
+BLOCK = 4096
+
 
 def _capped(logits: Tensor, options: Options) -> Tensor:
     x = logits.flatten(0, -2).to(compute_dtype(logits))
     return torch.tanh(x / options.softcap) * options.softcap if options.softcap else x
+
+
+def _sum_of_rows(values: Tensor) -> Tensor:
+    """Sum of every row, in an order that the number of rows does not change.
+
+    torch lets the threads of a CPU share one long sum, but not one of several; so none may be long.
+    """
+    blocks = values.shape[1] // BLOCK
+    head = values[:, : blocks * BLOCK].reshape(len(values), blocks, BLOCK)
+    return head.sum(2).sum(1) + values[:, blocks * BLOCK :].sum(1)
 
 
 def partials(logits: Tensor, target: Tensor, options: Options) -> Tensor:
@@ -50,11 +63,11 @@ def partials(logits: Tensor, target: Tensor, options: Options) -> Tensor:
     z = _capped(logits, options)
     top = z.amax(1)
     base = top.where(top > -torch.inf, 0.0)
-    total = torch.exp(z - base[:, None]).sum(1)
+    total = _sum_of_rows(torch.exp(z - base[:, None]))
     local = target.to(torch.int64) - options.vocab_start
     here = (local >= 0) & (local < z.shape[1])
     at_target = z.gather(1, local.clamp(0, z.shape[1] - 1)[:, None]).squeeze(1).where(here, 0.0)
-    return torch.stack([top, total, at_target, z.sum(1) if options.label_smoothing else torch.zeros_like(top)])
+    return torch.stack([top, total, at_target, _sum_of_rows(z) if options.label_smoothing else torch.zeros_like(top)])
 
 
 def combine(parts: Tensor, labels: Labels, options: Options, words: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ class TestBadInput:
         self.refused(r"mask must be bool", mask=self.losses)
 
     def test_tensors_on_different_devices(self) -> None:
-        self.refused("losses are on cpu, domain is on meta", domain=self.domain.to("meta"))
+        self.refused("losses is on cpu, domain is on meta", domain=self.domain.to("meta"))
 
     def test_more_tokens_than_one_call_takes(self) -> None:
         huge = torch.empty(2**31, device="meta")
