@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mixlaw.errors import InputError
 from mixlaw.kernels import cross_entropy_operators as operators
-from mixlaw.kernels import stats
 from mixlaw.kernels.arguments import check_dtype
 from mixlaw.kernels.formed import attach, refuse_gradient
 from mixlaw.kernels.labels import (
@@ -158,7 +157,7 @@ def domain_cross_entropy(
     if weights is not None and form and state is not None:
         gradient = operators.form_gradient(x, labels, options, state, weights, inplace)
 
-    sums, weighted = operators.finish(words, options.objective_row, weights)
+    sums, weighted, kept = operators.finish(words, options.objective_row, weights)
     total = None if weights is None else weighted.to(compute_dtype(logits))
     if total is not None and gradient is not None:
         total = attach(total, [rows], [gradient])
@@ -167,7 +166,7 @@ def domain_cross_entropy(
         sums = operators.attach_sums(rows, sums, labels.target, labels.domain, state, inplace, *options.flat())
         if weights is not None:
             total = (weights.double() * sums).sum().to(compute_dtype(logits))
-    return DomainLoss(sums, total, DomainStats(words[: stats.ROWS]))
+    return DomainLoss(sums, total, DomainStats(kept))
 
 
 def _check_logits(logits: Tensor) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixlaw.kernels import stats
 from mixlaw.kernels.backends import backend
 from mixlaw.kernels.labels import ROWS, Labels, Options, compute_dtype, refuse_outside
 
@@ -196,16 +197,16 @@ def form_gradient(
 
 
 @torch.library.custom_op("mixlaw::finish_words", mutates_args=())
-def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Sums of the domains, and their weighted sum."""
-    sums, weighted = backend(words).finish(words, row, weights)
-    return sums, weighted
+def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of the domains, their weighted sum, and the words of the stats."""
+    sums, weighted, kept = backend(words).finish(words, row, weights)
+    return sums, weighted, kept
 
 
 @finish.register_fake
-def _(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+def _(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     sums = words.new_empty(words.shape[1] - 1, dtype=torch.float64)
-    return sums, sums.new_empty(())
+    return sums, sums.new_empty(()), torch.empty_like(words[: stats.ROWS])
 
 
 @torch.library.custom_op("mixlaw::attach_domain_sums", mutates_args=())

@@ -175,17 +175,20 @@ def tally_and_gradient(
     gradient(logits, labels, options, tally(logits, labels, options, words), weights, out)
 
 
-def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Turn the words at `row` into nats.
+def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn the words at `row` into nats, and all into those of `DomainStats`.
 
     Returns
     -------
     tuple of Tensor
-        Sums of every domain, float64, shape (K,), and their sum weighted by `weights`, float64, shape (); without
-        weights, that is 0.
+        Sums of every domain, float64, shape (K,); their sum weighted by `weights`, float64, shape (), 0 without
+        weights; and the words of the stats, int64, shape (stats.ROWS, K + 1), whose low words are below 2**32.
     """
     sums = from_words(words[row, :-1], words[row + 1, :-1])
-    return sums, sums.new_zeros(()) if weights is None else (weights.double() * sums).sum()
+    weighted = sums.new_zeros(()) if weights is None else (weights.double() * sums).sum()
+    kept = words[: stats.ROWS].clone()
+    stats.carry(kept)
+    return sums, weighted, kept
 
 
 def scale(gradients: list[Tensor], factor: Tensor) -> None:

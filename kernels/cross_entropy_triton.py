@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixlaw.kernels import stats
 from mixlaw.kernels.arguments import tokens_per_id
-from mixlaw.kernels.fixed_point_triton import addable, to_words
+from mixlaw.kernels.fixed_point_triton import STEPS, addable, to_words
 from mixlaw.kernels.labels import OBJECTIVE as _OBJECTIVE
 from mixlaw.kernels.labels import Labels, Options
 
@@ -29,6 +29,7 @@ REFERENCED = tl.constexpr(stats.REFERENCED)
 NONFINITE = tl.constexpr(stats.NONFINITE)
 CORRECT = tl.constexpr(stats.CORRECT)
 BYTES = tl.constexpr(stats.BYTES)
+STATS_ROWS = tl.constexpr(stats.ROWS)
 OBJECTIVE = tl.constexpr(_OBJECTIVE)
 INFINITY = tl.constexpr(float("inf"))
 
@@ -36,7 +37,7 @@ COMBINE_BLOCK = 128
 SCALE_BLOCK = 4096
 SCALE_PROGRAMS = 1024
 # Not worth a compilation for every residue: sizes and ids that no address is a multiple of.
-PLAIN = ["N", "T", "S", "K", "rows", "tokens_per_id", "ignore_index", "vocab_start", "vocab_size"]
+PLAIN = ["N", "T", "S", "K", "row", "rows", "tokens_per_id", "ignore_index", "vocab_start", "vocab_size"]
 
 
 def kernel(function):
@@ -415,24 +416,35 @@ def gradient_kernel(
 
 @kernel
 def finish_kernel(
-    words_ptr,  # (2, K + 1) int64: a loss in two words
+    words_ptr,  # (ROWS, K + 1) int64
     weights_ptr,  # (K,) float32, or None
     sums_ptr,  # (K,) float64
     weighted_ptr,  # () float64
+    kept_ptr,  # (stats.ROWS, K + 1) int64
+    row,
     K,
     BLOCK: tl.constexpr,
 ):
-    """Turn words into nats, and into one weighted sum; a single program, so that its order is fixed."""
+    """Turn words into nats, into one weighted sum and into stats; a single program, so that its order is fixed."""
+    columns = K + 1
     weighted = tl.zeros((BLOCK,), tl.float64)
-    for start in range(0, K, BLOCK):
+    for start in range(0, columns, BLOCK):
         k = start + tl.arange(0, BLOCK)
-        here = k < K
-        high = tl.load(words_ptr + k, mask=here, other=0)
-        low = tl.load(words_ptr + K + 1 + k, mask=here, other=0)
-        nats = (high + (low >> 32)).to(tl.float64) + (low & 0xFFFFFFFF).to(tl.float64) / 4294967296.0
-        tl.store(sums_ptr + k, nats, mask=here)
+        here = k < columns
+        for kept in tl.static_range(LOSS, TOKENS, 2):
+            high = tl.load(words_ptr + kept * columns + k, mask=here, other=0)
+            low = tl.load(words_ptr + (kept + 1) * columns + k, mask=here, other=0)
+            tl.store(kept_ptr + kept * columns + k, high + (low >> 32), mask=here)
+            tl.store(kept_ptr + (kept + 1) * columns + k, low & 0xFFFFFFFF, mask=here)
+        for kept in tl.static_range(TOKENS, STATS_ROWS):
+            count = tl.load(words_ptr + kept * columns + k, mask=here, other=0)
+            tl.store(kept_ptr + kept * columns + k, count, mask=here)
+        high = tl.load(words_ptr + row * columns + k, mask=k < K, other=0)
+        low = tl.load(words_ptr + (row + 1) * columns + k, mask=k < K, other=0)
+        nats = (high + (low >> 32)).to(tl.float64) + (low & 0xFFFFFFFF).to(tl.float64) / STEPS
+        tl.store(sums_ptr + k, nats, mask=k < K)
         if weights_ptr is not None:
-            weighted += nats * tl.load(weights_ptr + k, mask=here, other=0.0)
+            weighted += nats * tl.load(weights_ptr + k, mask=k < K, other=0.0)
     tl.store(weighted_ptr, tl.sum(weighted, 0))
 
 
@@ -608,14 +620,15 @@ def gradient(
         )
 
 
-def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """`cross_entropy_reference.finish`."""
     K = words.shape[1] - 1
     sums = torch.empty(K, dtype=torch.float64, device=words.device)
-    weighted = sums.new_empty(())
+    weighted, kept = sums.new_empty(()), torch.empty_like(words[: stats.ROWS])
+    block = min(1024, triton.next_power_of_2(K + 1))
     with torch.cuda.device_of(words):
-        finish_kernel[(1,)](words[row:], weights, sums, weighted, K, BLOCK=min(1024, triton.next_power_of_2(K)))
-    return sums, weighted
+        finish_kernel[(1,)](words, weights, sums, weighted, kept, row, K, BLOCK=block)
+    return sums, weighted, kept
 
 
 def scale(gradients: list[Tensor], factor: Tensor) -> None:

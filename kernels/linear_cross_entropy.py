@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mixlaw.errors import InputError
 from mixlaw.kernels import cross_entropy_operators as operators
-from mixlaw.kernels import linear_cross_entropy_reference, stats
+from mixlaw.kernels import linear_cross_entropy_reference
 from mixlaw.kernels.arguments import check_devices, check_dtype
 from mixlaw.kernels.backends import backend
 from mixlaw.kernels.cross_entropy import LOGIT_DTYPES, DomainLoss
@@ -128,13 +128,13 @@ def domain_linear_cross_entropy(
             rows.detach(), *fixed, *labels, formed, chunk_rows, wanted, *options.flat()
         )
 
-    sums, weighted = operators.finish(words, options.objective_row, weights)
+    sums, weighted, kept = operators.finish(words, options.objective_row, weights)
     total = None if weights is None else weighted.to(compute_dtype(rows))
     if total is not None and gradients:
         wanting = [each for each in [rows, *inputs[1:]] if each.requires_grad]
         total = attach(total, wanting, gradients, factor)
         sums = refuse_gradient(sums, wanting[0])
-    return DomainLoss(sums, total, DomainStats(words[: stats.ROWS]))
+    return DomainLoss(sums, total, DomainStats(kept))
 
 
 def _check_product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:

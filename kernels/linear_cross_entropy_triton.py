@@ -22,9 +22,6 @@ from mixlaw.kernels.cross_entropy_triton import INFINITY, capped, kernel
 from mixlaw.kernels.labels import Options
 
 PART = 4096
-TOKENS_BLOCK = 128
-VOCAB_BLOCK = 128
-WARPS = 8
 STAGES = 3
 
 
@@ -88,6 +85,16 @@ def linear_partials_kernel(
     tl.store(part_ptr + 3 * plane, all_logits, mask=here)
 
 
+def tile(dtype: torch.dtype) -> tuple[dict[str, int], int]:
+    """Tokens, vocabulary and width that a program multiplies at a time, and its warps.
+
+    Full float32 has no matrix units, and the registers of a thread hold less of a larger tile than its products need.
+    """
+    if dtype == torch.float32:
+        return {"BLOCK_N": 64, "BLOCK_V": 64, "BLOCK_D": 32}, 4
+    return {"BLOCK_N": 128, "BLOCK_V": 128, "BLOCK_D": 64}, 8
+
+
 def linear_partials(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, options: Options, chunk_rows: int
 ) -> Tensor:
@@ -96,9 +103,10 @@ def linear_partials(
     V = len(weight)
     S = triton.cdiv(V, PART)
     parts = torch.empty(S, 4, N, dtype=torch.float32, device=hidden.device)
+    blocks, warps = tile(hidden.dtype)
     if N:
         with torch.cuda.device_of(hidden):
-            linear_partials_kernel[(triton.cdiv(N, TOKENS_BLOCK), S)](
+            linear_partials_kernel[(triton.cdiv(N, blocks["BLOCK_N"]), S)](
                 hidden,
                 weight,
                 bias,
@@ -113,11 +121,9 @@ def linear_partials(
                 CAP=options.softcap > 0,
                 SMOOTH=options.label_smoothing > 0,
                 PRECISION="ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
-                TILES=PART // VOCAB_BLOCK,
-                BLOCK_N=TOKENS_BLOCK,
-                BLOCK_V=VOCAB_BLOCK,
-                BLOCK_D=128 // hidden.element_size(),
-                num_warps=WARPS,
+                TILES=PART // blocks["BLOCK_V"],
+                **blocks,
+                num_warps=warps,
                 num_stages=STAGES,
             )
     return parts

@@ -21,6 +21,13 @@ from mixlaw.kernels.fixed_point import STEPS, from_words
 LOSS, EXCESS, TOKENS, REFERENCED, NONFINITE, CORRECT, BYTES, ROWS = 0, 2, 4, 5, 6, 7, 8, 9
 
 
+def carry(words: Tensor) -> None:
+    """Bring low words below 2**32, in place: never carried, they would overflow after 2**31 tokens."""
+    high, low = words[LOSS:TOKENS:2], words[LOSS + 1 : TOKENS : 2]
+    high.add_(low >> 32)
+    low.bitwise_and_(STEPS - 1)
+
+
 class DomainReport(NamedTuple):
     """What `DomainStats.compute` returns, on the CPU; float64 or int64 of shape (K,).
 
@@ -57,6 +64,11 @@ class DomainStats:
     """Sums per domain of a step, or of many: losses, tokens, correct predictions, excess losses, bytes.
 
     Everything stays on the device, and nothing waits for it, until `compute`. The attributes are of shape (K,).
+
+    Attributes
+    ----------
+    words
+        The sums as integers, int64, shape (ROWS, K + 1), for checkpoints; low words are below 2**32.
     """
 
     words: Tensor
@@ -105,18 +117,12 @@ class DomainStats:
                 f"to those of {self.num_domains} on {self.words.device}"
             )
         self.words.add_(other.words)
-        self._carry()
+        carry(self.words)
 
     def all_reduce(self, group: torch.distributed.ProcessGroup | None = None) -> None:
         """Add up the stats of all processes, in place, in one collective; every process then holds the sum."""
         torch.distributed.all_reduce(self.words, group=group)
-        self._carry()
-
-    def _carry(self) -> None:
-        """Keep the low words below 2**32: their sum would overflow after 2**31 tokens."""
-        high, low = self.words[LOSS:TOKENS:2], self.words[LOSS + 1 : TOKENS : 2]
-        high.add_(low >> 32)
-        low.bitwise_and_(STEPS - 1)
+        carry(self.words)
 
     def compute(self) -> DomainReport:
         """Means per domain, on the CPU. This waits for the device: call it when you log, not every step."""

@@ -83,14 +83,11 @@ def domain_weights(
         replicas = torch.distributed.get_world_size(group)
     n = tokens.double()
     p = torch.ones_like(n) if proportions is None else proportions.detach().double()
-    if scheme == "token_mean":
-        w = torch.ones_like(n) / n.sum()
-    elif scheme == "domain_mean":
+    share, whole = p, (p * n).sum()
+    if scheme == "domain_mean":
         present = p.where(tokens > 0, 0.0)
-        w = present / n / present.sum()
-    else:
-        w = p / (p * n).sum()
-    return (w * replicas).nan_to_num(nan=0.0, posinf=0.0).float()
+        share, whole = present / n.clamp(min=1.0), present.sum()
+    return (share * replicas / whole).where(whole != 0.0, 0.0).float()
 
 
 def _count(target: Tensor, domain: Tensor, num_domains: int, ignore_index: int) -> Tensor:

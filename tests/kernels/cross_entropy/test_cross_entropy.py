@@ -325,7 +325,7 @@ def operator_calls() -> dict[str, tuple[object, tuple[object, ...]]]:
     ids, terms = OPTIONS.flat()
     words, state = operators.tally(logits, *labels, 2, ids, terms)
     parts = operators.partials(logits, labels.target, ids, terms)[None]
-    sums, total = operators.finish(words, OPTIONS.objective_row, weights)
+    sums, total, _ = operators.finish(words, OPTIONS.objective_row, weights)
     backward = (labels.target, labels.domain, state, weights, ids, terms)
     differentiable = logits.clone().requires_grad_()
     return {

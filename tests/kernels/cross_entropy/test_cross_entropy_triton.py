@@ -15,29 +15,9 @@ from mixlaw.kernels import domain_cross_entropy, domain_linear_cross_entropy
 from mixlaw.kernels.labels import ROWS, Labels, Options, make_labels, make_options
 
 from .cases import Arguments, Case, assert_gradient, build, define, sums_tolerance
+from .launch import Call, assert_no_spills, atomics, compile_kernel, interpret
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
-Call = tuple[str, str, tuple[Any, ...]]
-torch.serialization.add_safe_globals([Labels, Options])
-
-
-def interpret(calls: dict[str, Call], folder: Path) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Results of kernel launches under the interpreter, and their arguments afterwards."""
-    pytest.importorskip("triton")
-    torch.save(calls, folder / "in.pt")
-    subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            Path(__file__).with_name("run_interpreted.py"),
-            folder / "in.pt",
-            folder / "out.pt",
-        ],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        check=True,
-    )
-    return torch.load(folder / "out.pt")
 
 
 def rows_of(logits: torch.Tensor) -> torch.Tensor:
@@ -128,10 +108,11 @@ def test_the_interpreted_kernels_tally_as_the_definition_says(case, arguments, t
     words = formed[1][4]
     assert torch.equal(words, tallied[1][3])
     assert_words(words, case, arguments, truth)
-    sums, total = interpreted[f"{case}/finish"][0]
+    sums, total, kept = interpreted[f"{case}/finish"][0]
     _, _, options = prepare(case, arguments)
-    expected, weighted = reference.finish(words, options.objective_row, arguments.weights)
+    expected, weighted, words = reference.finish(words, options.objective_row, arguments.weights)
     assert torch.equal(sums, expected)
+    assert torch.equal(kept, words)
     assert torch.allclose(total, weighted, rtol=1e-14)
 
 
@@ -211,57 +192,13 @@ def test_many_tokens_of_a_large_vocabulary(large: Case, tmp_path: Path) -> None:
 # Compiled ahead of time: no GPU is needed.
 
 FLAGS = [{"CAP": False, "SMOOTH": False, "Z": False}, {"CAP": True, "SMOOTH": True, "Z": True}]
-NUMBERS = ("softcap", "z_loss", "label_smoothing")
 TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-ALIGNED = re.compile(r"V|D|.*stride")
-
-
-def compile_kernel(
-    function: Any,
-    architecture: int,
-    pointers: dict[str, str | None],
-    constants: dict[str, Any],
-    folder: Path,
-    **options: int,
-) -> tuple[str, str]:
-    """PTX of a kernel, and what the assembler says of it; pointers that are None are constants."""
-    triton = pytest.importorskip("triton")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    constants = constants | {name: None for name, kind in pointers.items() if kind is None}
-    signature, attributes = {}, {}
-    for i, name in enumerate(function.arg_names):
-        kind = "constexpr" if name in constants else pointers.get(name, "fp32" if name in NUMBERS else "i32")
-        signature[name] = "i64" if name.endswith("sequence_stride") else kind
-        if kind and (kind.startswith("*") or (ALIGNED.fullmatch(name) and kind != "constexpr")):
-            attributes[(i,)] = [["tt.divisibility", 16]]
-    source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes)
-    ptx = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options).asm["ptx"]
-    (folder / "kernel.ptx").write_text(ptx)
-    target = re.search(r"\.target (\w+)", ptx)
-    assert target
-    report = subprocess.run(
-        [triton.knobs.nvidia.ptxas.path, "-v", f"--gpu-name={target[1]}", folder / "kernel.ptx", "-o", os.devnull],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr
-    return ptx, report
 
 
 @pytest.fixture
 def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, str]]:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     return lambda *arguments, **options: compile_kernel(*arguments, tmp_path, **options)
-
-
-def atomics(ptx: str) -> set[str]:
-    return set(re.findall(r"\b(?:atom|red)\.[\w.]+", ptx))
-
-
-def assert_no_spills(report: str) -> None:
-    assert "0 bytes spill stores, 0 bytes spill loads" in report
 
 
 @pytest.mark.parametrize("architecture", [80, 90])
@@ -341,7 +278,7 @@ def test_the_small_kernels_compile(architecture: int, extra: bool, compiled) -> 
     assert atomics(ptx) == {"atom.global.gpu.relaxed.add.u64"}
 
     pointers = {"words_ptr": "*i64", "weights_ptr": "*fp32" if extra else None}
-    pointers |= {"sums_ptr": "*fp64", "weighted_ptr": "*fp64"}
+    pointers |= {"sums_ptr": "*fp64", "weighted_ptr": "*fp64", "kept_ptr": "*i64"}
     ptx, report = compiled(kernels.finish_kernel, architecture, pointers, {"BLOCK": 1024})
     assert_no_spills(report)
     assert not atomics(ptx)
