@@ -91,7 +91,7 @@ def tile(dtype: torch.dtype) -> tuple[dict[str, int], int]:
     Full float32 has no matrix units, and the registers of a thread hold less of a larger tile than its products need.
     """
     if dtype == torch.float32:
-        return {"BLOCK_N": 64, "BLOCK_V": 64, "BLOCK_D": 32}, 4
+        return {"BLOCK_N": 64, "BLOCK_V": 64, "BLOCK_D": 32}, 8
     return {"BLOCK_N": 128, "BLOCK_V": 128, "BLOCK_D": 64}, 8
 
 
