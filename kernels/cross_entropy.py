@@ -196,8 +196,9 @@ def _gather(
     """Exchange the parts of the vocabulary; if they are not of one size, no token has a target that exists."""
     shards = options.vocab_size // size
     mine = torch.cat([parts.flatten(), parts.new_full((1,), size)])
-    all_parts = mine.new_empty(shards, len(mine))
-    torch.distributed.all_gather_into_tensor(all_parts, mine, group=group)
+    gathered = mine.new_empty(shards * len(mine))
+    torch.distributed.all_gather_into_tensor(gathered, mine, group=group)
+    all_parts = gathered.view(shards, len(mine))
     sizes = all_parts[:, -1]
     unequal = (sizes != size).any()
     if not (parts.is_cuda or torch.compiler.is_compiling()) and unequal:
