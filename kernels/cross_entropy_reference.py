@@ -45,6 +45,45 @@ def _sum_of_rows(values: Tensor) -> Tensor:
     return head.sum(2).sum(1) + values[:, blocks * BLOCK :].sum(1)
 
 
+def _reduce(z: Tensor, target: Tensor, options: Options, room: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """What `partials` returns, and e^(z - m), which takes the place of z if that is the `room`."""
+    top = z.amax(1)
+    base = top.where(top > -torch.inf, 0.0)
+    local = target.to(torch.int64) - options.vocab_start
+    here = (local >= 0) & (local < z.shape[1])
+    at_target = z.gather(1, local.clamp(0, z.shape[1] - 1)[:, None]).squeeze(1).where(here, 0.0)
+    all_logits = _sum_of_rows(z) if options.label_smoothing else torch.zeros_like(top)
+    exponentials = torch.sub(z, base[:, None], out=room).exp_()
+    return torch.stack([top, _sum_of_rows(exponentials), at_target, all_logits]), exponentials
+
+
+def _write_gradient(
+    z: Tensor, g: Tensor, labels: Labels, options: Options, state: Tensor, coefficients: Tensor, out: Tensor
+) -> None:
+    """Turn e^(z - m), which is overwritten, into the gradient, and have that in `out`."""
+    top, total = state
+    added = total > 0
+    ids = labels.domain_of_token().clamp(0, len(coefficients) - 1)
+    c = coefficients.to(z.dtype)[ids].where(added, 0.0)
+    scale = c / total.where(added, 1.0)
+    if options.z_loss:
+        scale = scale * (1.0 + 2.0 * options.z_loss * (top + total.log()))
+    g *= scale[:, None]
+    if options.label_smoothing:
+        g -= c[:, None] * (options.label_smoothing / options.vocab_size)
+    local = labels.target.to(torch.int64) - options.vocab_start
+    here = added & (local >= 0) & (local < z.shape[1])
+    at_target = (c * (options.label_smoothing - 1.0)).where(here, 0.0)
+    g.scatter_add_(1, local.clamp(0, z.shape[1] - 1)[:, None], at_target[:, None])
+    if options.softcap:
+        g *= 1.0 - (z / options.softcap).square()
+    left_out = c == 0.0
+    if g.is_cuda or left_out.any():  # a pass that only rows without a gradient need; on a GPU, looking would be waiting
+        g.masked_fill_(left_out[:, None], 0.0)
+    if g.data_ptr() != out.data_ptr():
+        out.copy_(g.view(out.shape))
+
+
 def partials(logits: Tensor, target: Tensor, options: Options) -> Tensor:
     """Reduce every row of logits to m, s, z_t (0 if t is not here) and sum_v z_v (0 unless smoothing needs it).
 
@@ -60,14 +99,7 @@ def partials(logits: Tensor, target: Tensor, options: Options) -> Tensor:
     Tensor
         Shape (4, N), of the type that logits are computed in.
     """
-    z = _capped(logits, options)
-    top = z.amax(1)
-    base = top.where(top > -torch.inf, 0.0)
-    total = _sum_of_rows(torch.exp(z - base[:, None]))
-    local = target.to(torch.int64) - options.vocab_start
-    here = (local >= 0) & (local < z.shape[1])
-    at_target = z.gather(1, local.clamp(0, z.shape[1] - 1)[:, None]).squeeze(1).where(here, 0.0)
-    return torch.stack([top, total, at_target, _sum_of_rows(z) if options.label_smoothing else torch.zeros_like(top)])
+    return _reduce(_capped(logits, options), target, options)[0]
 
 
 def combine(parts: Tensor, labels: Labels, options: Options, words: Tensor) -> Tensor:
@@ -148,31 +180,18 @@ def gradient(
         Of the shape and dtype of `logits`.
     """
     z = _capped(logits, options)
-    top, total = state
-    added = total > 0
-    ids = labels.domain_of_token().clamp(0, len(coefficients) - 1)
-    c = coefficients.to(z.dtype)[ids].where(added, 0.0)
-    scale = c / total.where(added, 1.0)
-    if options.z_loss:
-        scale = scale * (1.0 + 2.0 * options.z_loss * (top + total.log()))
-    g = torch.exp(z - top[:, None]).mul_(scale[:, None])
-    if options.label_smoothing:
-        g -= c[:, None] * (options.label_smoothing / options.vocab_size)
-    local = labels.target.to(torch.int64) - options.vocab_start
-    here = added & (local >= 0) & (local < z.shape[1])
-    at_target = (c * (options.label_smoothing - 1.0)).where(here, 0.0)
-    g.scatter_add_(1, local.clamp(0, z.shape[1] - 1)[:, None], at_target[:, None])
-    if options.softcap:
-        g *= 1.0 - (z / options.softcap).square()
-    g.masked_fill_((c == 0.0)[:, None], 0.0)
-    out.copy_(g.view(out.shape))
+    _write_gradient(z, (z - state[0][:, None]).exp_(), labels, options, state, coefficients, out)
 
 
 def tally_and_gradient(
     logits: Tensor, labels: Labels, options: Options, weights: Tensor, words: Tensor, out: Tensor
 ) -> None:
     """`tally`, and `gradient` with the coefficients `weights`; `out` may be the logits."""
-    gradient(logits, labels, options, tally(logits, labels, options, words), weights, out)
+    z = _capped(logits, options)
+    overwritten = z.data_ptr() == out.data_ptr()
+    parts, exponentials = _reduce(z, labels.target, options, z if overwritten else None)
+    state = combine(parts[None], labels, options, words)
+    _write_gradient(z, exponentials, labels, options, state, weights, out)
 
 
 def finish(words: Tensor, row: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

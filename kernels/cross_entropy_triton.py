@@ -260,6 +260,8 @@ def tally_kernel(
     if weights_ptr is not None:
         c = tl.load(weights_ptr + domain, mask=added, other=0.0)
         to_ptr = out_ptr + sequence * out_sequence_stride + position * out_token_stride
+        # The gradient may overwrite the logits: no thread may write before all have read z_t.
+        tl.debug_barrier()
         write_gradient(
             row_ptr, to_ptr, target, top, total, c, V, softcap, z_loss, label_smoothing, V, CAP, SMOOTH, Z, R * C
         )

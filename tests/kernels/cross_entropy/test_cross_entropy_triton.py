@@ -237,6 +237,9 @@ class TestCompiledRows:
         # Rows of 16-byte multiples are read 16 bytes at a time, and one reduction at the end needs few barriers.
         assert re.search(r"ld\.global[\w.:]*\.v4\.b32", ptx)
         assert ptx.count("bar.sync") <= 16
+        if formed:
+            # No thread writes the gradient, which may lie over the logits, before all have read the target's logit.
+            assert "bar.sync" in ptx[ptx.rindex("atom.") : ptx.rindex("st.global")].split("st.global")[0]
 
     def test_partials_and_gradient(self, vocab, dtype, flags, architecture: int, compiled) -> None:
         from mixlaw.kernels.cross_entropy_triton import gradient_kernel, partials_kernel
