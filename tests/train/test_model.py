@@ -3,54 +3,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mixlaw import ProxySettings
-from mixlaw.train import model as models
-from mixlaw.train.model import build_model, count_parameters, linear_cross_entropy, mean_loss, token_losses
-
-# Values that a chunked loss must give in chunks of one token, of a few, and all at once.
-CHUNKS = [1, 1000, 2**30]
-
-
-@pytest.fixture(params=CHUNKS)
-def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(models.LOGITS, "cpu", request.param)
-
-
-def inputs(n: int, dtype: torch.dtype, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(n)
-    hidden = torch.randn(n, 24, generator=generator) * scale
-    weight = torch.randn(257, 24, generator=generator)
-    targets = torch.randint(0, 257, (n,), generator=generator)
-    return hidden.to(dtype).requires_grad_(), weight.to(dtype).requires_grad_(), targets
-
-
-def plain(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return cross_entropy(hidden @ weight.T, targets)
-
-
-def results(function, n: int, dtype: torch.dtype, scale: float) -> list[torch.Tensor]:
-    hidden, weight, targets = inputs(n, dtype, scale)
-    loss = function(hidden, weight, targets)
-    (3 * loss).backward()
-    return [value.detach().double() for value in (loss, hidden.grad, weight.grad)]
-
-
-@pytest.mark.parametrize("scale", [1.0, 30.0])
-@pytest.mark.parametrize("n", [1, 63, 255, 1271])
-@pytest.mark.usefixtures("chunk")
-def test_loss_and_gradients_are_as_close_to_the_truth_as_those_of_torch(n: int, scale: float) -> None:
-    truth = results(plain, n, torch.float64, scale)
-    torchs = results(plain, n, torch.float32, scale)
-    ours = results(linear_cross_entropy, n, torch.float32, scale)
-    for exact, reference, value in zip(truth, torchs, ours, strict=True):
-        spread = exact.abs().max() * 2**-22
-        assert (value - exact).abs().max() <= 2 * (reference - exact).abs().max() + spread
-
-
-@pytest.mark.usefixtures("chunk")
-def test_gradients_agree_with_finite_differences() -> None:
-    hidden, weight, targets = (value[:17].detach() for value in inputs(17, torch.float64))
-    inputs_ = (hidden[:, :5].requires_grad_(), weight[:, :5].requires_grad_(), targets % 17)
-    assert torch.autograd.gradcheck(linear_cross_entropy, inputs_)
+from mixlaw.train.model import build_model, count_parameters, mean_loss, measure_losses
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +11,33 @@ def small() -> ProxySettings:
     return ProxySettings(layers=2, hidden=32, heads=2, sequence_length=15)
 
 
-@pytest.mark.usefixtures("chunk")
+def token_losses(model, tokens: torch.Tensor) -> torch.Tensor:
+    logits = model(input_ids=tokens[:, :-1]).logits
+    return cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none").view(len(tokens), -1)
+
+
 def test_both_losses_are_the_cross_entropy_of_the_next_token(small: ProxySettings) -> None:
     model = build_model(small, 50, seed=0)
-    tokens = torch.randint(0, 50, (3, 16), generator=torch.Generator().manual_seed(1))
-    logits = model(input_ids=tokens[:, :-1]).logits
-    expected = cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none").view(3, 15)
-    assert torch.allclose(token_losses(model, tokens), expected, atol=1e-5)
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, 50, (3, 16), generator=generator)
+    mask, domain = torch.rand(3, 15, generator=generator) < 0.7, torch.tensor([1, 0, 1])
+    expected = token_losses(model, tokens)
     assert torch.allclose(mean_loss(model, tokens), expected.mean(), atol=1e-5)
-    assert not token_losses(model, tokens).requires_grad
+    stats = measure_losses(model, tokens, mask, domain, 2)
+    assert stats.tokens.tolist() == [int(mask[1].sum()), int(mask[[0, 2]].sum())]
+    sums = torch.stack([expected[1][mask[1]].sum(), expected[[0, 2]][mask[[0, 2]]].sum()])
+    assert torch.allclose(stats.loss_sums, sums.double(), atol=1e-4)
+
+
+def test_the_gradient_is_that_of_the_whole_model(small: ProxySettings) -> None:
+    model = build_model(small, 50, seed=0)
+    tokens = torch.randint(0, 50, (3, 16), generator=torch.Generator().manual_seed(1))
+    token_losses(model, tokens).mean().backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    mean_loss(model, tokens).backward()
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        assert torch.allclose(parameter.grad, gradient, atol=1e-6)
 
 
 def test_a_token_is_predicted_from_those_before_it_alone(small: ProxySettings) -> None:
@@ -74,9 +45,16 @@ def test_a_token_is_predicted_from_those_before_it_alone(small: ProxySettings) -
     tokens = torch.randint(0, 50, (1, 16), generator=torch.Generator().manual_seed(1))
     changed = tokens.clone()
     changed[0, 9] = (changed[0, 9] + 1) % 50
-    same = token_losses(model, tokens)[0].isclose(token_losses(model, changed)[0], atol=1e-6)
+    every, none = torch.arange(15), torch.zeros(15, dtype=torch.bool)
+    losses = []
+    for given in (tokens, changed):
+        # Every token a domain of its own.
+        stats = [measure_losses(model, given, (every == i)[None], torch.tensor([0]), 1) for i in every]
+        losses.append(torch.cat([each.loss_sums for each in stats]))
+    same = losses[0].isclose(losses[1], atol=1e-6)
     assert same[:8].all()  # losses 0..7 predict tokens 1..8
     assert not same[8:].any()
+    assert measure_losses(model, tokens, none[None], torch.tensor([0]), 1).tokens.item() == 0
 
 
 def test_the_seed_alone_decides_the_weights_and_the_global_generator_stays(small: ProxySettings) -> None:

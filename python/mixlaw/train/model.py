@@ -1,16 +1,7 @@
-"""The proxy model, a small GPT-NeoX with random weights, and its loss, which never holds all logits.
+"""The proxy model, a small GPT-NeoX with random weights, and its losses.
 
-symbol   meaning                                                      shape   unit
-n        tokens to predict                                            -       -
-D, V     width of the model, vocabulary                               -       -
-hidden   last hidden state of each token, float32                     (n, D)  -
-weight   output matrix, float32                                       (V, D)  -
-targets  the tokens to predict                                        (n,)    token ids
-logits   hidden weightᵀ                                               (n, V)  nats
-l        log sum_v e^logit_v - logit_target                           (n,)    nats
-
-dl/dlogits = softmax(logits) - onehot(target). In a model this small the logits are most of the memory traffic. So they
-are formed for a few tokens at a time, in a buffer that stays in the cache, and turned into gradients on the spot.
+In a model this small the logits are most of the memory traffic. `domain_linear_cross_entropy` forms them for a few
+tokens at a time, in a buffer that stays in the cache, and turns them into gradients on the spot.
 """
 
 import threading
@@ -20,10 +11,11 @@ import torch
 from torch import Tensor
 
 from mixlaw.errors import require
+from mixlaw.kernels import DomainStats, domain_linear_cross_entropy
 from mixlaw.train.settings import ProxySettings
 
-# Logits held at a time: 2 MiB of float32 on a CPU, 256 MiB on a GPU.
-LOGITS = {"cpu": 2**19, "cuda": 2**26}
+# The target of tokens that are not predicted.
+IGNORED = -100
 _building = threading.Lock()
 
 
@@ -68,64 +60,33 @@ def mean_loss(model: Any, tokens: Tensor) -> Tensor:
         int64, shape (B, T + 1).
     """
     hidden, weight, targets = _head(model, tokens)
-    return linear_cross_entropy(hidden, weight, targets)
+    one = torch.zeros(len(targets), dtype=torch.uint8, device=targets.device)
+    weights = torch.full((1,), 1.0 / targets.numel(), device=targets.device)
+    loss = domain_linear_cross_entropy(hidden, weight, targets, one, 1, weights=weights).total
+    assert loss is not None
+    return loss
 
 
-def token_losses(model: Any, tokens: Tensor) -> Tensor:
-    """Loss of predicting each token from those before it, nats, shape (B, T); not differentiable.
+def measure_losses(model: Any, tokens: Tensor, mask: Tensor, domain: Tensor, num_domains: int) -> DomainStats:
+    """Losses per domain of predicting each token from those before it; not differentiable.
 
     Parameters
     ----------
     tokens
         int64, shape (B, T + 1).
+    mask
+        True for the tokens that are predicted, shape (B, T).
+    domain
+        Domain of every sequence, shape (B,).
     """
     with torch.no_grad():
         hidden, weight, targets = _head(model, tokens)
-        losses = torch.empty_like(targets, dtype=hidden.dtype)
-        for rows in _chunks(hidden, weight):
-            losses[rows] = torch.nn.functional.cross_entropy(hidden[rows] @ weight.T, targets[rows], reduction="none")
-        return losses.view(tokens.shape[0], -1)
+        targets = targets.masked_fill(~mask, IGNORED)
+        return domain_linear_cross_entropy(
+            hidden, weight, targets, domain, num_domains, weights=None, ignore_index=IGNORED
+        ).stats
 
 
 def _head(model: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     hidden = model.base_model(input_ids=tokens[:, :-1]).last_hidden_state
-    return hidden.flatten(0, 1), model.get_output_embeddings().weight, tokens[:, 1:].flatten()
-
-
-def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
-    size = max(1, LOGITS[hidden.device.type] // len(weight))
-    return [slice(start, start + size) for start in range(0, len(hidden), size)]
-
-
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of ``hidden @ weight.T`` against `targets`; the gradients are formed along with it."""
-    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
-    return loss
-
-
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        chunks = _chunks(hidden, weight)
-        buffer = hidden.new_empty(min(len(hidden), chunks[0].stop), len(weight))
-        losses = hidden.new_empty(len(hidden))
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight)
-        for rows in chunks:
-            target = targets[rows, None]
-            logits = torch.mm(hidden[rows], weight.T, out=buffer[: len(target)])
-            logits -= logits.amax(1, keepdim=True)
-            at_target = logits.gather(1, target)
-            total = logits.exp_().sum(1, keepdim=True)
-            losses[rows] = (total.log() - at_target).squeeze(1)
-            logits /= total
-            logits.scatter_add_(1, target, torch.full_like(total, -1.0))
-            torch.mm(logits, weight, out=grad_hidden[rows])
-            grad_weight.addmm_(logits.T, hidden[rows])
-        ctx.save_for_backward(grad_hidden / len(hidden), grad_weight / len(hidden))
-        return losses.mean()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad * grad_hidden, grad * grad_weight, None
+    return hidden, model.get_output_embeddings().weight, tokens[:, 1:]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mixlaw.kernels import domain_sum
-from mixlaw.train.model import token_losses
+from mixlaw.kernels import DomainStats
+from mixlaw.train.model import measure_losses
 from mixlaw.train.packed import PackedDocuments
 from mixlaw.train.settings import ProxySettings
 from mixlaw.train.split import CorpusSplit
@@ -52,16 +52,14 @@ class Validation:
 
     def losses(self, model: Any) -> npt.NDArray[np.float64]:
         """Mean loss of every domain in nats per token, float64, shape (e,); NaN where a token's loss is not finite."""
-        sums = torch.zeros(self._domains, dtype=torch.float64, device=self._tokens.device)
-        tokens, nonfinite = torch.zeros_like(sums), torch.zeros_like(sums)
+        stats = DomainStats.zeros(self._domains, self._tokens.device)
         for start in range(0, len(self._tokens), self._batch):
             now = slice(start, start + self._batch)
-            losses = token_losses(model, self._tokens[now])
-            found = domain_sum(losses, self._domain[now], self._domains, mask=self._mask[now])
-            sums += found.sums
-            tokens += found.tokens
-            nonfinite += found.nonfinite
-        means: npt.NDArray[np.float64] = torch.where(nonfinite > 0, torch.nan, sums / tokens).cpu().numpy()
+            stats.accumulate(
+                measure_losses(model, self._tokens[now], self._mask[now], self._domain[now], self._domains)
+            )
+        report = stats.compute()
+        means: npt.NDArray[np.float64] = report.loss.where(report.nonfinite == 0, torch.nan).numpy()
         return means
 
 
