@@ -113,6 +113,7 @@ def test_the_captured_graph_gives_the_same_bits(way: Callable[..., Result]) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # of torch by its own compiler
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_generated_code_gives_the_same_losses(way: Callable[..., Result]) -> None:
     for ours, eager in zip(run(torch.compile(way, fullgraph=True)), run(way), strict=True):
