@@ -121,8 +121,8 @@ def domain_cross_entropy(
     --------
     >>> logits = torch.zeros(3, 4, requires_grad=True)
     >>> loss = domain_cross_entropy(logits, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 0]), 2)
-    >>> loss.sums.tolist() == [2 * math.log(4), math.log(4)]
-    True
+    >>> [round(nats, 4) for nats in loss.sums.tolist()]
+    [2.7726, 1.3863]
     """
     _check_logits(logits)
     check_labels("logits", logits, logits.shape[:-1], target, domain, num_domains, reference)

@@ -1,5 +1,6 @@
 """The programs of docs/kernels.md run as they stand, one after the other."""
 
+import doctest
 import re
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,19 @@ from typing import Any
 import pytest
 import torch
 
+from mixlaw import kernels
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("name", kernels.__all__)
+def test_the_examples_of_the_docstrings_print_what_they_say(name: str) -> None:
+    tests = doctest.DocTestFinder(recurse=False).find(
+        getattr(kernels, name), name, globs=vars(kernels) | {"torch": torch}
+    )
+    for test in tests:
+        assert doctest.DocTestRunner().run(test).failed == 0
 
 
 @pytest.fixture(scope="module")
