@@ -8,6 +8,7 @@ from torch import Tensor, dtype, int32, int64, uint8
 from mixlaw.errors import InputError
 
 DOMAIN_DTYPES = (uint8, int32, int64)
+TARGET_DTYPES = (int64, int32)
 MAX_TOKENS = 2**31
 
 

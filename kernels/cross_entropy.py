@@ -38,7 +38,8 @@ class DomainLoss(NamedTuple):
     ----------
     sums
         Sum of the losses of every domain, with label smoothing and z-loss if asked for; nats, float64, shape (K,).
-        Differentiable if no weights were given.
+        Differentiable if no weights were given; if they were, a backward pass through it is an error (in graphs of
+        `torch.compile` it is a constant).
     total
         The sums weighted by `weights`, float32 (float64 for float64 logits), shape (); differentiable. None without
         weights.
@@ -84,7 +85,7 @@ def domain_cross_entropy(
     num_domains
         K.
     weights
-        Weights w of a weighted sum of the losses, shape (K,), for example from `domain_weights`; float32 or float64.
+        Weights w of a weighted sum of the losses, shape (K,), for example from `domain_weights`; used in float32.
         The result then has `total`, whose gradient is formed at once.
     reference
         Loss of a reference model for every token in nats, of the shape of `target`, floating point: `stats` then hold
@@ -102,6 +103,8 @@ def domain_cross_entropy(
         `torch.nn.functional.cross_entropy`.
     inplace
         Let the gradient overwrite the logits, which must not be needed afterwards: no second tensor of their size.
+        (That of a slice of a larger tensor, such as ``logits[:, :-1]``, is copied into one of the larger size by torch
+        itself; pad the targets instead.)
     vocab_group
         The processes that hold the vocabulary in equal parts, in the order of their ranks; `target` and all else is the
         same on each, and so is the result. One collective of 16 bytes a token is added.
@@ -148,13 +151,13 @@ def domain_cross_entropy(
         parts = operators.partials(x, labels.target, *options.flat())
         labels, parts = _gather(parts, labels, size, options, vocab_group)
         words, state = operators.combine(parts, *labels, num_domains, *options.flat())
-    elif weights is None or not form:
+    elif not form:
         words, state = operators.tally(x, *labels, num_domains, *options.flat())
     elif inplace:
         words, gradient = operators.tally_and_gradient_(x, *labels, weights, *options.flat()), x
     else:
         words, gradient = operators.tally_and_gradient(x, *labels, weights, *options.flat())
-    if weights is not None and form and state is not None:
+    if form and weights is not None and state is not None:
         gradient = operators.form_gradient(x, labels, options, state, weights, inplace)
 
     sums, weighted, kept = operators.finish(words, options.objective_row, weights)
@@ -163,14 +166,22 @@ def domain_cross_entropy(
         total = attach(total, [rows], [gradient])
         sums = refuse_gradient(sums, logits)
     elif differentiable:
-        sums = operators.attach_sums(rows, sums, labels.target, labels.domain, state, inplace, *options.flat())
-        if weights is not None:
-            total = (weights.double() * sums).sum().to(compute_dtype(logits))
+        attached = operators.attach_sums(rows, sums, labels.target, labels.domain, state, inplace, *options.flat())
+        if weights is None:
+            sums = attached
+        else:
+            total = (weights.double() * attached).sum().to(compute_dtype(logits))
+            sums = refuse_gradient(sums, logits)
     return DomainLoss(sums, total, DomainStats(kept))
 
 
 def _check_logits(logits: Tensor) -> None:
-    refuse_dtensor("logits", logits)
+    refuse_dtensor(
+        "logits",
+        logits,
+        "pass logits.to_local(), and as `vocab_group` the process group of the mesh dimension that shards the "
+        "vocabulary",
+    )
     check_dtype("logits", logits, LOGIT_DTYPES)
     if logits.dim() not in (2, 3):
         raise InputError(f"logits must have the shape (N, V) or (B, T, V), not {tuple(logits.shape)}")
@@ -186,8 +197,16 @@ def _check_logits(logits: Tensor) -> None:
 def _check_inplace(logits: Tensor) -> None:
     if logits.is_leaf:
         raise InputError("inplace: logits are a leaf that requires grad, and would become their own gradient")
-    if any(stride == 0 and size > 1 for stride, size in zip(logits.stride(), logits.shape, strict=True)):
-        raise InputError("inplace: several rows of logits share their memory (an expanded tensor)")
+    if torch.compiler.is_compiling():
+        # Strides may be symbols; and what a captured graph overwrites is its own.
+        return
+    if logits._base is not None and logits._base.is_leaf:
+        raise InputError("inplace: logits are a view of a leaf, which would be overwritten by their gradient")
+    end = 0
+    for stride, size in sorted(zip(logits.stride(), logits.shape, strict=True)):
+        if size > 1 and stride <= end:
+            raise InputError("inplace: several logits share their memory (an expanded or overlapping tensor)")
+        end += stride * (size - 1)
 
 
 def _gather(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mixlaw.kernels import stats
 from mixlaw.kernels.backends import backend
+from mixlaw.kernels.formed import refuse_second_order, refuse_second_use
 from mixlaw.kernels.labels import ROWS, Labels, Options, compute_dtype, refuse_outside
 
 
@@ -53,7 +54,7 @@ def tally(
 def _(
     logits: Tensor, target: Tensor, domain: Tensor, reference: Any, vocab_bytes: Any, num_domains: int, *_: Any
 ) -> tuple[Tensor, Tensor]:
-    return empty_words(target, num_domains), logits.new_empty(2, len(target), dtype=compute_dtype(logits))
+    return empty_words(target, num_domains), logits.new_empty(2, target.shape[0], dtype=compute_dtype(logits))
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_tally_and_gradient", mutates_args=())
@@ -115,7 +116,7 @@ def partials(logits: Tensor, target: Tensor, ids: Sequence[int], terms: Sequence
 
 @partials.register_fake
 def _(logits: Tensor, target: Tensor, *_: Any) -> Tensor:
-    return logits.new_empty(4, len(target), dtype=compute_dtype(logits))
+    return logits.new_empty(4, target.shape[0], dtype=compute_dtype(logits))
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_combine", mutates_args=())
@@ -139,7 +140,7 @@ def combine(
 def _(
     parts: Tensor, target: Tensor, domain: Tensor, reference: Any, vocab_bytes: Any, num_domains: int, *_: Any
 ) -> tuple[Tensor, Tensor]:
-    return empty_words(target, num_domains), parts.new_empty(2, len(target))
+    return empty_words(target, num_domains), parts.new_empty(2, target.shape[0])
 
 
 @torch.library.custom_op("mixlaw::cross_entropy_gradient", mutates_args=())
@@ -233,9 +234,13 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     logits, _, target, domain, state, ctx.inplace, ids, terms = inputs
     ctx.options = Options(*ids, *terms)
     ctx.save_for_backward(logits, target, domain, state)
+    ctx.used = False
 
 
 def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    refuse_second_order()
+    if ctx.inplace:
+        refuse_second_use(ctx)
     logits, target, domain, state = ctx.saved_tensors
     labels = Labels(target, domain, None, None)
     return form_gradient(logits.detach(), labels, ctx.options, state, upstream, ctx.inplace), *[None] * 7

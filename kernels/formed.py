@@ -2,8 +2,7 @@
 
 A loss that is one number has a gradient up to a factor that only the backward pass knows. So it is formed along with
 the loss, and `attach` gives the loss a gradient function that multiplies it by that factor, in place, or leaves it
-alone where the factor is 1. What has been multiplied cannot be used again; torch notices that by the version of the
-tensor.
+alone where the factor is 1. What has been multiplied cannot be used again.
 """
 
 from collections.abc import Sequence
@@ -40,16 +39,13 @@ def _(inputs: Any, gradients: Any, total: Tensor, factor: Any) -> Tensor:
 def _setup_context(ctx: Any, inputs: tuple[Any, Sequence[Tensor], Tensor, Tensor | None], output: Tensor) -> None:
     _, gradients, _, factor = inputs
     ctx.save_for_backward(*gradients, factor)
+    ctx.used = False
 
 
 def _backward(ctx: Any, upstream: Tensor) -> tuple[list[Tensor], list[None], None, None]:
-    try:
-        *gradients, factor = ctx.saved_tensors
-    except RuntimeError as error:
-        raise RuntimeError(
-            "a gradient that was formed in the forward pass can be used once: call backward once, without "
-            "retain_graph, and leave logits that were given `inplace=True` alone in between"
-        ) from error
+    refuse_second_order()
+    refuse_second_use(ctx)
+    *gradients, factor = ctx.saved_tensors
     _scale(gradients, upstream if factor is None else upstream * factor)
     return gradients, [None] * len(gradients), None, None
 
@@ -69,13 +65,33 @@ def attach(total: Tensor, inputs: list[Tensor], gradients: list[Tensor], factor:
     return attached
 
 
+def refuse_second_order() -> None:
+    """Refuse a backward pass whose result is to be differentiated: the kernels would drop that derivative."""
+    if torch.is_grad_enabled():
+        raise InputError("the gradient of a domain loss cannot be differentiated again: leave out create_graph=True")
+
+
+def refuse_second_use(ctx: Any) -> None:
+    """Refuse the second backward pass of an operator that overwrites what it saved."""
+    if ctx.used:
+        raise InputError(
+            "a gradient that is scaled in place, or that took the place of the logits, can be used once: call backward "
+            "once, without retain_graph"
+        )
+    ctx.used = True
+
+
 class _Refusal(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, sums: Tensor, anchor: Tensor) -> Tensor:
+        # A gradient of zeros that nobody asked for must not be taken for one that somebody did.
+        ctx.set_materialize_grads(False)
         return sums.clone()
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[None, None]:
+    def backward(ctx: Any, upstream: Tensor | None) -> tuple[None, None]:
+        if upstream is None:
+            return None, None
         raise InputError(
             "`sums` has no gradient where `weights` are given: the gradient of `total` was formed in the forward pass "
             "and cannot be weighted again. Differentiate `total`; or use `sums.detach()`; or, for a function of the "

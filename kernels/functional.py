@@ -62,10 +62,11 @@ def cross_entropy(
         )
     logits, tokens = (input, target) if target.dim() == 1 else (input[None], target[None])
     ids = domain.flatten()
-    if len(tokens) % max(1, len(ids)) != 0:
+    length, rest = divmod(len(tokens), max(1, len(ids)))
+    if rest or (length and not len(ids)):
         raise InputError(f"{len(tokens)} tokens cannot be divided among {len(ids)} domain ids")
-    if 0 < len(ids) < len(tokens):
-        logits, tokens = logits.view(len(ids), -1, logits.shape[1]), tokens.view(len(ids), -1)
+    if len(ids) != len(tokens):
+        logits, tokens = logits.view(len(ids), length, logits.shape[1]), tokens.view(len(ids), length)
     num_domains = stats.num_domains
     if reduction == "sum":
         weights = torch.ones(num_domains, device=input.device)

@@ -1,5 +1,6 @@
 """What a loss needs besides logits: the labels of the tokens, the options of the loss, and the checks of both."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -7,9 +8,8 @@ from torch import Tensor
 
 from mixlaw.errors import InputError
 from mixlaw.kernels import stats
-from mixlaw.kernels.arguments import check_devices, check_dtype, check_tokens
+from mixlaw.kernels.arguments import TARGET_DTYPES, check_devices, check_dtype, check_tokens
 
-TARGET_DTYPES = (torch.int64, torch.int32)
 BYTE_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 # Rows of the words of one call: those of `DomainStats`, then the loss in two words where it is not the cross-entropy.
 OBJECTIVE, ROWS = stats.ROWS, stats.ROWS + 2
@@ -91,10 +91,10 @@ def make_options(
     label_smoothing: float,
 ) -> Options:
     """Check the options of a loss."""
-    if softcap is not None and not softcap > 0.0:
-        raise InputError(f"softcap must be above 0, or None for no cap, not {softcap}")
-    if not z_loss >= 0.0:
-        raise InputError(f"z_loss must be 0 or more, not {z_loss}")
+    if softcap is not None and not 0.0 < softcap < math.inf:
+        raise InputError(f"softcap must be above 0 and finite, or None for no cap, not {softcap}")
+    if not 0.0 <= z_loss < math.inf:
+        raise InputError(f"z_loss must be 0 or more and finite, not {z_loss}")
     if not 0.0 <= label_smoothing <= 1.0:
         raise InputError(f"label_smoothing must be between 0 and 1, not {label_smoothing}")
     return Options(ignore_index, vocab_start, vocab_size, softcap or 0.0, float(z_loss), float(label_smoothing))
@@ -112,13 +112,10 @@ def make_labels(
     )
 
 
-def refuse_dtensor(name: str, tensor: Tensor) -> None:
-    """Refuse a DTensor, whose local part would be taken for the whole."""
+def refuse_dtensor(name: str, tensor: Tensor, do: str) -> None:
+    """Refuse a DTensor, whose local part would be taken for the whole, and say what to do."""
     if type(tensor) is not Tensor and type(tensor).__name__ == "DTensor":
-        raise InputError(
-            f"{name} is a DTensor: pass {name}.to_local(), and as `vocab_group` the process group of the mesh "
-            "dimension that shards the vocabulary"
-        )
+        raise InputError(f"{name} is a DTensor: {do}")
 
 
 def check_labels(

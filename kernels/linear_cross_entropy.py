@@ -138,8 +138,12 @@ def domain_linear_cross_entropy(
 
 
 def _check_product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
+        if tensor is not None:
+            refuse_dtensor(
+                name, tensor, f"pass {name}.full_tensor(), or form local logits and call `domain_cross_entropy`"
+            )
     for name, tensor in (("hidden", hidden), ("weight", weight)):
-        refuse_dtensor(name, tensor)
         check_dtype(name, tensor, LOGIT_DTYPES)
     if hidden.dim() not in (2, 3):
         raise InputError(f"hidden must have the shape (N, D) or (B, T, D), not {tuple(hidden.shape)}")
@@ -163,13 +167,15 @@ def _unvanishing(weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chunk_rows(chunk_bytes: int | None, hidden: Tensor, vocab_size: int) -> int:
-    """Tokens a chunk: as few chunks as fit, all of about one size, multiples of 128 where they are larger than that."""
+    """Tokens a chunk: as few chunks as fit, all of about one size, a multiple of 128 where 128 fit."""
     row = vocab_size * hidden.element_size()
     if chunk_bytes is None:
         chunk_bytes = max(row, CHUNK_BYTES[hidden.device.type])
     if chunk_bytes < row:
         raise InputError(f"chunk_bytes is {chunk_bytes}, but the logits of one token take {row} bytes")
     most = chunk_bytes // row
+    if most >= 128:
+        most -= most % 128
     chunks = math.ceil(max(1, len(hidden)) / most)
     even = math.ceil(max(1, len(hidden)) / chunks)
     return min(most, math.ceil(even / 128) * 128) if even > 128 else even

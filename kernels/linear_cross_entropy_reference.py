@@ -76,7 +76,11 @@ def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, buffer: Tensor) -> T
 
 
 def _accumulate(total: Tensor, g: Tensor, h: Tensor) -> None:
-    """Add gᵀ h to a total of at least the precision of float32, without rounding the product to less."""
+    """Add gᵀ h to a total of at least the precision of float32, without rounding the product to less.
+
+    Rows of h that are not finite have logits that are not, so their g is 0; but 0 times NaN would be NaN.
+    """
+    h = h.nan_to_num(0.0, 0.0, 0.0)
     if total.dtype == g.dtype:
         total.addmm_(g.T, h)
     elif total.is_cuda:

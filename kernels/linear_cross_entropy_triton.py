@@ -85,12 +85,13 @@ def linear_partials_kernel(
     tl.store(part_ptr + 3 * plane, all_logits, mask=here)
 
 
-def tile(dtype: torch.dtype) -> tuple[dict[str, int], int]:
+def tile(hidden: Tensor) -> tuple[dict[str, int], int]:
     """Tokens, vocabulary and width that a program multiplies at a time, and its warps.
 
-    Full float32 has no matrix units, and the registers of a thread hold less of a larger tile than its products need.
+    Where float32 has no matrix units, and where a width that is no multiple of 16 has addresses of single elements, the
+    registers hold a smaller tile only.
     """
-    if dtype == torch.float32:
+    if hidden.dtype == torch.float32 or hidden.shape[1] % 16:
         return {"BLOCK_N": 64, "BLOCK_V": 64, "BLOCK_D": 32}, 8
     return {"BLOCK_N": 128, "BLOCK_V": 128, "BLOCK_D": 64}, 8
 
@@ -103,7 +104,7 @@ def linear_partials(
     V = len(weight)
     S = triton.cdiv(V, PART)
     parts = torch.empty(S, 4, N, dtype=torch.float32, device=hidden.device)
-    blocks, warps = tile(hidden.dtype)
+    blocks, warps = tile(hidden)
     if N:
         with torch.cuda.device_of(hidden):
             linear_partials_kernel[(triton.cdiv(N, blocks["BLOCK_N"]), S)](
@@ -120,7 +121,7 @@ def linear_partials(
                 options.softcap,
                 CAP=options.softcap > 0,
                 SMOOTH=options.label_smoothing > 0,
-                PRECISION="ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
+                PRECISION="tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee",
                 TILES=PART // blocks["BLOCK_V"],
                 **blocks,
                 num_warps=warps,

@@ -2,7 +2,7 @@
 
 symbol  meaning                                                          shape   unit
 K       domains                                                          -       -
-n       tokens of every domain that count                                (K,)    tokens
+n       tokens of every domain that are not ignored, finite or not       (K,)    tokens
 p       proportions of the domains in the objective                      (K,)    -
 w       weights: the objective is sum_k w_k S_k, S the sums of losses    (K,)    1/tokens
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mixlaw.errors import InputError, did_you_mean
-from mixlaw.kernels.arguments import check_devices, check_dtype, check_tokens
+from mixlaw.kernels.arguments import TARGET_DTYPES, check_devices, check_dtype, check_tokens
 
 SCHEMES = ("token_mean", "domain_mean", "doremi")
 
@@ -46,7 +46,7 @@ def domain_weights(
         every token weighted by the proportion of its domain, over the sum of these weights, as DoReMi's published
         trainer does.
     proportions
-        p, shape (K,), floating point, 0 or more, not all 0; uniform if not given. Not for ``"token_mean"``.
+        p, shape (K,), float32 or float64, 0 or more; uniform if not given. Not for ``"token_mean"``.
     group
         Processes that train on different parts of one batch. The tokens are counted over all of them, and the weights
         multiplied by their number, because data-parallel training takes the mean of the gradients.
@@ -60,7 +60,7 @@ def domain_weights(
     Raises
     ------
     InputError
-        If a shape or dtype does not fit, or the scheme is not known.
+        If a shape or dtype does not fit, the scheme is not known, or, on CPU, a proportion is negative or not finite.
 
     Examples
     --------
@@ -69,6 +69,7 @@ def domain_weights(
     """
     if scheme not in SCHEMES:
         raise InputError(f"unknown scheme {scheme!r}{did_you_mean(scheme, SCHEMES)}")
+    check_dtype("target", target, TARGET_DTYPES)
     check_tokens("target", target.shape, domain, num_domains)
     check_devices("target", target, {"domain": domain, "proportions": proportions})
     if proportions is not None:
@@ -77,6 +78,11 @@ def domain_weights(
         check_dtype("proportions", proportions, (torch.float32, torch.float64))
         if proportions.shape != (num_domains,):
             raise InputError(f"proportions must have the shape ({num_domains},), not {tuple(proportions.shape)}")
+        if proportions.device.type == "cpu" and not torch.compiler.is_compiling():
+            bad = ~((proportions >= 0.0) & (proportions < torch.inf))
+            if bad.any():
+                k = int(bad.nonzero()[0])
+                raise InputError(f"the proportion of domain {k} must be finite and 0 or more, not {proportions[k]}")
     tokens, replicas = _count(target, domain, num_domains, ignore_index), 1
     if group is not None:
         torch.distributed.all_reduce(tokens, group=group)

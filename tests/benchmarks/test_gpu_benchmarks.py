@@ -51,6 +51,22 @@ def test_the_sweep_times_ours_under_every_shape(tmp_path: Path) -> None:
     assert {row["status"] for row in rows} == {"ok"}
 
 
+def test_the_kernel_without_domains_gives_the_losses_of_torch(tmp_path: Path) -> None:
+    program = (
+        "import torch, no_domains\n"
+        "logits, target = torch.randn(9, 300) * 3, torch.randint(300, (9,))\n"
+        "logits.requires_grad_()\n"
+        "losses, gradient = no_domains.form(logits.detach(), target)\n"
+        "expected = torch.nn.functional.cross_entropy(logits, target, reduction='none')\n"
+        "expected.mean().backward()\n"
+        "assert torch.allclose(losses, expected, atol=1e-5)\n"
+        "assert torch.allclose(gradient, logits.grad, atol=1e-6)\n"
+    )
+    paths = os.pathsep.join([str(ROOT / "python"), str(ROOT / "benchmarks")])
+    environment = {**os.environ, "PYTHONPATH": paths, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
 def test_a_wrong_answer_and_a_failure_are_not_timed_and_are_errors_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import bench_cross_entropy

@@ -73,10 +73,14 @@ def test_the_trainer_logs_the_loss_of_every_domain(names: dict[str, Any], tmp_pa
             use_cpu=True,
             disable_tqdm=True,
             save_strategy="no",
+            eval_strategy="steps",
+            eval_steps=1,
         ),
         train_dataset=[row | {"labels": row["input_ids"]} for row in rows],
+        eval_dataset=[row | {"labels": row["input_ids"]} for row in rows[:3]],
     )
     trainer.train()
+    assert all("loss/web" not in entry for entry in trainer.state.log_history if "eval_loss" in entry)
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert len(logged) == 2
     for entry in logged:

@@ -146,7 +146,7 @@ def build(case: Case) -> Arguments:
 
 
 class Truth(NamedTuple):
-    """The definition in float64, token by token, and torch's own error in the precision of the logits."""
+    """The definition in float64, token by token, and torch's own error in the precision of computations, float32."""
 
     loss: Tensor  # of every token, 0 where it is left out; so are all others
     nll: Tensor
@@ -156,7 +156,7 @@ class Truth(NamedTuple):
     correct: Tensor
     gradient: Tensor  # of every token's loss, (N, V); 0 where it is left out
     loss_error: float  # the largest of a token
-    gradient_error: float
+    gradient_error: float  # the largest of a number, before it is rounded to the type of the logits
 
     def per_domain(self, arguments: Arguments, values: Tensor) -> Tensor:
         sums = torch.zeros(arguments.num_domains, dtype=values.dtype)
@@ -178,7 +178,7 @@ def define(case: Case, arguments: Arguments) -> Truth:
     target = arguments.target.flatten().long()
     counted = target != -100
     results = []
-    for dtype in (torch.float64, case.dtype):
+    for dtype in (torch.float64, torch.float32):
         logits = arguments.logits.detach().flatten(0, -2).to(dtype).requires_grad_()
         loss, nll = losses(case, logits, target)
         excess = torch.zeros_like(nll.detach().double())
@@ -216,9 +216,10 @@ def sums_tolerance(truth: Truth, arguments: Arguments) -> torch.Tensor:
 
 
 def gradient_tolerance(truth: Truth, coefficients: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Twice torch's largest error in the same precision; and what a coefficient of another size makes of rounding."""
-    unit = torch.finfo(dtype).eps
-    return (2.0 * truth.gradient_error + unit * truth.gradient.abs() + 2.0**-23) * coefficients.abs()[:, None]
+    """Twice torch's largest error in float32, and one rounding of each number, up or down, to the type it has here."""
+    kind = torch.finfo(dtype)
+    size = coefficients.abs()[:, None]
+    return (2.0 * truth.gradient_error + 2.0**-26 + kind.eps * truth.gradient.abs()) * size + kind.tiny * kind.eps
 
 
 def assert_gradient(got: Tensor, truth: Truth, arguments: Arguments, weights: Tensor) -> None:

@@ -43,9 +43,14 @@ def compile_kernel(
     pointers: dict[str, str | None],
     constants: dict[str, Any],
     folder: Path,
+    *,
+    aligned: bool = True,
     **options: int,
 ) -> tuple[str, str]:
-    """PTX of a kernel, and what the assembler says of it; pointers that are None are constants."""
+    """PTX of a kernel, and what the assembler says of it.
+
+    Pointers that are None are constants; `aligned` says whether sizes and strides are multiples of 16.
+    """
     triton = pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -55,7 +60,7 @@ def compile_kernel(
     for i, name in enumerate(function.arg_names):
         kind = "constexpr" if name in constants else pointers.get(name, "fp32" if name in NUMBERS else "i32")
         signature[name] = "i64" if name.endswith("sequence_stride") else kind
-        if kind and (kind.startswith("*") or (ALIGNED.fullmatch(name) and kind != "constexpr")):
+        if kind and (kind.startswith("*") or (aligned and ALIGNED.fullmatch(name) and kind != "constexpr")):
             attributes[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes)
     ptx = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options).asm["ptx"]

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 
 from mixlaw import InputError
-from mixlaw.kernels import DomainStats, domain_cross_entropy, domain_weights
+from mixlaw.kernels import DomainLoss, DomainStats, domain_cross_entropy, domain_weights
 
 WORLD = 2
 
@@ -55,6 +55,25 @@ def data_parallel(rank: int, given: dict) -> dict:
     return {"weights": weights, "gradient": model.weight.grad, "words": stats.words}
 
 
+def outputs_of_a_module(given: dict, **options: bool) -> torch.Tensor:
+    """Gradient of a data-parallel module that returns sums and total, of which only the total is used."""
+
+    class Head(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(given["weight"].clone())
+
+        def forward(self, hidden: torch.Tensor) -> DomainLoss:
+            logits = hidden @ self.weight.T
+            return domain_cross_entropy(logits, given["target"], given["domain"], 3, weights=given["weights"])
+
+    parallel = torch.nn.parallel.DistributedDataParallel(Head(), **options)
+    for _ in range(2):
+        parallel.zero_grad()
+        parallel(given["hidden"]).total.backward()
+    return parallel.module.weight.grad
+
+
 def refused(rank: int, given: dict) -> dict:
     """What is an error: parts of the vocabulary of several sizes, and a DTensor."""
     messages = {}
@@ -89,6 +108,11 @@ def main(rank: int, folder: Path) -> None:
         "both": vocabulary_parallel(rank, given, **(plain | {"inplace": True, "weighted": True})),
         "compiled": vocabulary_parallel(rank, given, **(plain | {"compiled": True, "weighted": True})),
         "data": data_parallel(rank, given),
+        "modules": [
+            outputs_of_a_module(given),
+            outputs_of_a_module(given, find_unused_parameters=True),
+            outputs_of_a_module(given, static_graph=True),
+        ],
         "refused": refused(rank, given),
     }
     torch.save(found, folder / f"{rank}.pt")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch._dynamo.testing
 
 from mixlaw.kernels import (
     DomainStats,
@@ -110,6 +111,31 @@ def _fresh_compiler():
 def test_the_captured_graph_gives_the_same_bits(way: Callable[..., Result]) -> None:
     for ours, eager in zip(run(torch.compile(way, backend="aot_eager", fullgraph=True)), run(way), strict=True):
         assert torch.equal(ours, eager)
+
+
+def loss_of(kind: str, hidden: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, domain: torch.Tensor):
+    if kind == "linear":
+        weights = domain_weights(target, domain, 3, scheme="doremi", proportions=WEIGHTS)
+        return domain_linear_cross_entropy(hidden, weight, target, domain, 3, weights=weights).total
+    if kind == "sums":
+        return domain_cross_entropy(hidden @ weight.T, target, domain, 3).sums.max()
+    weights = domain_weights(target, domain, 3)
+    return domain_cross_entropy(
+        hidden @ weight.T, target, domain, 3, weights=weights, inplace=kind == "total, in place"
+    ).total
+
+
+@pytest.mark.parametrize("kind", ["sums", "total", "total, in place", "linear"])
+def test_batches_of_many_sizes_take_two_compilations(kind: str) -> None:
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(loss_of, backend=counter, fullgraph=True)
+    for sequences in range(2, 9):
+        hidden, weight = torch.randn(sequences, 4, 6, requires_grad=True), torch.randn(9, 6, requires_grad=True)
+        target, domain = torch.randint(9, (sequences, 4)), torch.randint(3, (sequences,))
+        value = compiled(kind, hidden, weight, target, domain)
+        value.backward()
+        assert torch.allclose(value, loss_of(kind, hidden, weight, target, domain))
+    assert counter.frame_count <= 2
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -181,6 +182,21 @@ def test_autocast_leaves_the_logits_as_they_are() -> None:
     assert (weight.grad != 0).any()
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_recomputes_the_loss(reentrant: bool) -> None:
+    hidden, weight = torch.randn(6, 4, requires_grad=True), torch.randn(11, 4, requires_grad=True)
+    target, domain = torch.arange(6), torch.tensor([0, 1, 0, 1, 0, 1])
+
+    def total(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        logits = hidden @ weight.T
+        return domain_cross_entropy(logits, target, domain, 2, weights=torch.tensor([0.1, 0.3]), inplace=True).total
+
+    expected = torch.autograd.grad(total(hidden, weight), (hidden, weight))
+    torch.utils.checkpoint.checkpoint(total, hidden, weight, use_reentrant=reentrant).backward()
+    assert torch.equal(hidden.grad, expected[0])
+    assert torch.equal(weight.grad, expected[1])
+
+
 def test_nothing_is_formed_where_nothing_requires_grad() -> None:
     logits = torch.randn(4, 9)
     loss = domain_cross_entropy(logits, torch.arange(4), torch.zeros(4, dtype=torch.uint8), 1, weights=torch.ones(1))
@@ -216,13 +232,47 @@ class TestWhatCannotBeRight:
         with pytest.raises(InputError, match="`sums` has no gradient where `weights` are given"):
             (loss.total + loss.sums.sum()).backward()
 
-    @pytest.mark.filterwarnings("ignore:Error detected")
-    def test_a_formed_gradient_is_used_once(self) -> None:
+    @pytest.mark.parametrize(
+        "way", [{"weights": torch.ones(2)}, {"weights": torch.ones(2), "inplace": True}, {"inplace": True}]
+    )
+    def test_a_gradient_that_was_overwritten_is_used_once(self, way: dict[str, object]) -> None:
         leaf = self.logits.clone().requires_grad_()
-        loss = domain_cross_entropy(leaf, self.target, self.domain, 2, weights=torch.ones(2))
-        loss.total.backward(retain_graph=True)
-        with pytest.raises(RuntimeError, match="can be used once"):
-            loss.total.backward()
+        # Hooks that keep tensors from torch's own check of their versions.
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+            loss = domain_cross_entropy(leaf * 1.0, self.target, self.domain, 2, **way)
+            objective = loss.sums.sum() if loss.total is None else loss.total
+        objective.backward(retain_graph=True)
+        with pytest.raises(InputError, match="can be used once"):
+            objective.backward()
+
+    def test_sums_that_stay_have_as_many_backward_passes_as_one_likes(self) -> None:
+        leaf = self.logits.clone().requires_grad_()
+        loss = domain_cross_entropy(leaf, self.target, self.domain, 2)
+        first, second = (torch.autograd.grad(loss.sums.sum(), leaf, retain_graph=True)[0] for _ in range(2))
+        assert torch.equal(first, second)
+
+    @pytest.mark.parametrize("weights", [None, torch.ones(2)])
+    def test_a_gradient_is_not_differentiated_again(self, weights: torch.Tensor | None) -> None:
+        leaf = self.logits.clone().requires_grad_()
+        loss = domain_cross_entropy(leaf * 1.0, self.target, self.domain, 2, weights=weights)
+        objective = loss.sums.sum() if loss.total is None else loss.total
+        with pytest.raises(InputError, match="cannot be differentiated again"):
+            torch.autograd.grad(objective, leaf, create_graph=True)
+
+    def test_a_gradient_of_sums_that_nobody_asked_for_is_no_error(self) -> None:
+        class Head(torch.nn.Module):
+            def forward(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                loss = domain_cross_entropy(logits, target, domain, 2, weights=torch.ones(2))
+                return loss.total, loss.sums
+
+        target, domain = self.target, self.domain
+        head = Head()
+        # A hook makes torch ask for the gradients of all outputs.
+        head.register_full_backward_hook(lambda *_: None)
+        leaf = self.logits.clone().requires_grad_()
+        total, _ = head(leaf)
+        total.backward()
+        assert (leaf.grad != 0).any()
 
     def test_logits_of_one_dimension(self) -> None:
         self.refused(r"\(N, V\) or \(B, T, V\), not \(9,\)", logits=self.logits[0, 0])
@@ -263,11 +313,11 @@ class TestWhatCannotBeRight:
     def test_bytes_of_another_vocabulary(self) -> None:
         self.refused(r"vocab_bytes must have the shape \(9,\)", vocab_bytes=torch.ones(8, dtype=torch.int64))
 
-    @pytest.mark.parametrize("softcap", [0.0, -1.0, math.nan])
+    @pytest.mark.parametrize("softcap", [0.0, -1.0, math.nan, math.inf])
     def test_a_softcap_that_caps_nothing(self, softcap: float) -> None:
         self.refused("softcap must be above 0", softcap=softcap)
 
-    @pytest.mark.parametrize("value", [-0.1, math.nan])
+    @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
     def test_a_negative_z_loss(self, value: float) -> None:
         self.refused("z_loss must be 0 or more", z_loss=value)
 
@@ -304,6 +354,12 @@ class TestWhatCannotBeRight:
     def test_in_place_on_rows_that_share_memory(self) -> None:
         shared = (torch.ones(1, 1, 9, requires_grad=True) * 2.0).expand(4, 3, 9)
         self.refused("share their memory", logits=shared, inplace=True)
+        overlapping = (torch.ones(200, requires_grad=True) * 2.0).as_strided((4, 3, 9), (40, 8, 1))
+        self.refused("share their memory", logits=overlapping, inplace=True)
+
+    def test_in_place_on_a_view_of_a_leaf(self) -> None:
+        leaf = torch.ones(12, 9, requires_grad=True)
+        self.refused("a view of a leaf", logits=leaf.view(4, 3, 9), inplace=True)
 
     def test_logits_changed_between_the_passes(self) -> None:
         leaf = self.logits.clone().requires_grad_()

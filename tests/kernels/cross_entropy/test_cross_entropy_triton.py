@@ -1,3 +1,4 @@
+import itertools
 import math
 import os
 import re
@@ -136,6 +137,61 @@ def test_the_interpreted_kernels_put_parts_of_the_vocabulary_together(case, argu
     assert torch.equal(torch.cat(halves, -1), interpreted[f"{case}/formed"][1][5])
 
 
+def test_what_does_not_exist_is_counted_and_touches_nothing_else(tmp_path: Path) -> None:
+    logits = torch.randn(1, 8, 33)
+    target = torch.tensor([[0, 33, -1, -100, 5, 2**40, 7, 32]])
+    domain = torch.tensor([[0, 1, 0, 9, 2, 1, -1, 2**40]])
+    vocab_bytes = torch.ones(33, dtype=torch.int64)
+    labels = make_labels(logits, target, domain, torch.zeros(1, 8), vocab_bytes)
+    options = make_options(-100, 0, 33, None, 0.0, 0.1)
+    weights = torch.ones(2)
+    # Words in the middle of a buffer: what is written beside them shows.
+    buffer = torch.full((ROWS * 3 + 200,), 7)
+    words = buffer[100:-100].view(ROWS, 3).zero_()
+    module = "cross_entropy_triton"
+    parts = reference.partials(logits, labels.target, options)[None]
+    calls: dict[str, Call] = {
+        "formed": (module, "tally_and_gradient", (logits, labels, options, weights, words, poisoned(logits))),
+        "combine": (module, "combine", (parts, labels, options, new_words(2))),
+    }
+    results = interpret(calls, tmp_path)
+    expected, out = new_words(2), torch.empty_like(logits)
+    reference.tally_and_gradient(logits, labels, options, weights, expected, out)
+    formed, gradient = results["formed"][1][4:]
+    assert expected[4].tolist() == [1, 0, 6]
+    for found in (formed, results["combine"][1][3]):
+        assert torch.equal(found[4:9], expected[4:9])
+    around = formed.as_strided((len(buffer),), (1,), 0)
+    assert (around[:100] == 7).all()
+    assert (around[-100:] == 7).all()
+    assert (gradient[0, 1:] == 0).all()
+    assert torch.allclose(gradient, out, atol=1e-6)
+
+
+def test_parts_of_odd_sizes_and_gradients_of_slices(tmp_path: Path) -> None:
+    logits = torch.randn(2, 5, 257) * 3.0
+    target, domain = torch.randint(0, 257, (2, 5)), torch.tensor([0, 1])
+    labels = make_labels(logits, target, domain, None, None)
+    options = make_options(-100, 0, 257, 9.0, 1e-3, 0.1)
+    cuts = [0, 1, 130, 257]
+    module = "cross_entropy_triton"
+    parts: dict[str, Call] = {
+        str(i): (module, "partials", (logits[..., start:stop], labels.target, options._replace(vocab_start=start)))
+        for i, (start, stop) in enumerate(itertools.pairwise(cuts))
+    }
+    sliced = torch.randn(2, 6, 33)
+    scaled = sliced.clone()
+    parts["scale"] = (module, "scale", ([scaled[:, :-1]], torch.tensor(0.5)))
+    results = interpret(parts, tmp_path)
+    words, expected = new_words(2), new_words(2)
+    reference.combine(torch.stack([results[str(i)][0] for i in range(3)]), labels, options, words)
+    reference.tally(logits, labels, options, expected)
+    assert torch.equal(words[4:9], expected[4:9])
+    sums = reference.finish(words, options.objective_row, None)[0]
+    assert torch.allclose(sums, reference.finish(expected, options.objective_row, None)[0], rtol=1e-6)
+    assert torch.equal(results["scale"][1][0][0], 0.5 * sliced[:, :-1])
+
+
 def test_logits_beyond_2_to_the_31_are_addressed(tmp_path: Path) -> None:
     # Rows 2**31 elements apart; only the pages that are touched exist.
     stride = 2**31 + 16
@@ -259,6 +315,23 @@ class TestCompiledRows:
         assert_no_spills(report)
         assert not atomics(ptx)
         assert re.search(r"st\.global[\w.:]*\.v4\.b32", ptx)
+
+
+@pytest.mark.parametrize("architecture", [80, 90])
+@pytest.mark.parametrize("dtype", TYPES, ids=TYPES.get)
+@pytest.mark.parametrize("vocab", [257, 50277, 128255])
+def test_rows_at_odd_addresses_spill_nothing_either(
+    vocab: int, dtype: torch.dtype, architecture: int, compiled
+) -> None:
+    from mixlaw.kernels.cross_entropy_triton import tally_kernel, tile
+
+    rows, columns, warps = tile(vocab)
+    kind = f"*{TYPES[dtype]}"
+    pointers = {"logits_ptr": kind, "target_ptr": "*i64", "domain_ptr": "*i64", "reference_ptr": "*fp32"}
+    pointers |= {"bytes_ptr": "*i32", "weights_ptr": "*fp32", "out_ptr": kind, "words_ptr": "*i64"}
+    constants = FLAGS[1] | {"R": rows, "C": columns}
+    _, report = compiled(tally_kernel, architecture, pointers, constants, num_warps=warps, aligned=False)
+    assert_no_spills(report)
 
 
 @pytest.mark.parametrize("architecture", [80, 90])

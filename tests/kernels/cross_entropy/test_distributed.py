@@ -80,6 +80,15 @@ def test_halves_of_a_batch_give_the_stats_of_the_whole_to_the_bit_and_its_gradie
         assert torch.allclose(each["data"]["gradient"], weight.grad, rtol=1e-5, atol=1e-7)
 
 
+def test_a_module_may_return_all_and_use_the_total(given, found) -> None:
+    weight = given["weight"].clone().requires_grad_()
+    logits = given["hidden"] @ weight.T
+    domain_cross_entropy(logits, given["target"], given["domain"], 3, weights=given["weights"]).total.backward()
+    for each in found:
+        for gradient in each["modules"]:
+            assert torch.allclose(gradient, weight.grad, rtol=1e-5, atol=1e-7)
+
+
 def test_parts_of_the_vocabulary_of_several_sizes_are_refused(found) -> None:
     for each in found:
         assert each["refused"]["unequal"] == "the parts of the vocabulary must be of one size, not [5, 6]: pad it"

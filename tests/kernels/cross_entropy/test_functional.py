@@ -55,6 +55,15 @@ def test_a_single_token() -> None:
     assert torch.allclose(loss, functional.cross_entropy(logits, target))
 
 
+def test_no_sequence_and_sequences_without_tokens() -> None:
+    for ids in (0, 3):
+        stats = DomainStats.zeros(2)
+        logits, target = torch.zeros(0, 3, requires_grad=True), torch.zeros(0, dtype=torch.int64)
+        loss = cross_entropy(logits, target, domain=torch.zeros(ids, dtype=torch.int64), stats=stats)
+        loss.backward()
+        assert loss.item() == 0.0
+
+
 def test_the_mean_of_no_token_is_zero() -> None:
     logits = torch.zeros(2, 3, requires_grad=True)
     target, domain = torch.full((2,), -100), torch.zeros(2, dtype=torch.int64)
@@ -73,6 +82,7 @@ def test_the_mean_of_no_token_is_zero() -> None:
         (r"token ids \(N,\)", {"target": torch.ones(4, 3)}),
         (r"token ids \(N,\)", {"input": torch.ones(4, 3, 2), "target": torch.zeros(4, 2, dtype=torch.int64)}),
         ("4 tokens cannot be divided among 3 domain ids", {"domain": torch.zeros(3, dtype=torch.int64)}),
+        ("4 tokens cannot be divided among 0 domain ids", {"domain": torch.zeros(0, dtype=torch.int64)}),
     ],
 )
 def test_what_torch_takes_and_this_does_not(match: str, changed: dict[str, object]) -> None:

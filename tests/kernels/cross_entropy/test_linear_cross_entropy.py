@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,31 @@ def test_gradients_in_float16_do_not_overflow_before_they_are_scaled() -> None:
     assert torch.allclose(weight.grad.float(), torch.tensor([[-20.0], [10.0], [10.0]]).expand(3, 2), rtol=1e-3)
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_hidden_states_that_are_not_finite_do_not_reach_the_gradient_of_the_weight(bad: float) -> None:
+    hidden, weight, _, target, domain = inputs(40, 6, 20)
+    keep = torch.ones(40, dtype=torch.bool)
+    keep[[3, 9]] = False
+    target[3], target[9] = -100, 5  # what padding may leave behind, and a token that counts
+    spoiled = hidden.clone()
+    spoiled[[3, 9], 2] = bad
+    results = []
+    for h, t, d in ((spoiled, target, domain), (hidden[keep], target[keep], domain[keep])):
+        w = weight.clone().requires_grad_()
+        loss = domain_linear_cross_entropy(h, w, t, d, 3, weights=torch.ones(3))
+        loss.total.backward()
+        results.append((loss.sums.detach(), w.grad))
+    assert torch.allclose(results[0][0], results[1][0], rtol=1e-6)
+    assert torch.allclose(results[0][1], results[1][1], rtol=1e-5, atol=1e-6)
+
+
+def test_chunks_are_of_one_size_and_of_multiples_of_128() -> None:
+    for n, v, limit in ((32768, 151936, 2**29), (8192, 50304, 2**29), (1000, 100, 90_000), (5, 9, 40), (0, 9, 40)):
+        rows = linear._chunk_rows(limit, torch.empty(n, 1, dtype=torch.bfloat16), v)
+        assert 1 <= rows <= limit // (2 * v)
+        assert rows % 128 == 0 or rows < 128 or rows >= n
+
+
 def test_no_token_gives_zeros() -> None:
     hidden, weight = torch.ones(0, 4, requires_grad=True), torch.ones(5, 4, requires_grad=True)
     none = torch.zeros(0, dtype=torch.int64)
@@ -265,6 +292,26 @@ def test_the_interpreted_kernel_reduces_logits_as_the_definition_says(tmp_path: 
         assert abs(sums[0] / sums[1] - 1.0) < 1e-6
 
 
+def test_the_precision_of_float32_products_is_that_of_torch() -> None:
+    # Either way of saying it; torch refuses to answer by the old one once the new one was used.
+    program = (
+        "import torch\nfrom mixlaw.kernels import linear_cross_entropy_triton as kernels\n"
+        "from mixlaw.kernels.labels import make_options\n"
+        "seen = []\n"
+        "class Watched:\n"
+        "    def __getitem__(self, grid): return lambda *a, **k: seen.append(k['PRECISION'])\n"
+        "kernels.linear_partials_kernel = Watched()\n"
+        "options = make_options(-100, 0, 5, None, 0.0, 0.0)\n"
+        "target = torch.zeros(1, dtype=torch.int64)\n"
+        "def call(): kernels.linear_partials(torch.ones(1, 4), torch.ones(5, 4), None, target, options, 1)\n"
+        "call()\ntorch.set_float32_matmul_precision('high'); call()\n"
+        "torch.set_float32_matmul_precision('highest'); call()\n"
+        "torch.backends.cuda.matmul.fp32_precision = 'tf32'; call()\nprint(seen)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "['ieee', 'tf32', 'ieee', 'tf32']\n", done.stderr
+
+
 def test_the_result_of_a_token_does_not_depend_on_the_others(tmp_path: Path) -> None:
     hidden, weight, bias, target, _ = inputs(150, 24, 4500)
     options = make_options(-100, 0, 4500, None, 0.0, 0.0)
@@ -282,16 +329,24 @@ def test_the_result_of_a_token_does_not_depend_on_the_others(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("architecture", [80, 90])
 @pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize(
     ("kind", "precision"), [("bf16", "tf32"), ("fp16", "tf32"), ("fp32", "tf32"), ("fp32", "ieee")]
 )
 def test_the_compiled_kernel_spills_nothing(
-    kind: str, precision: str, everything: bool, architecture: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    precision: str,
+    aligned: bool,
+    everything: bool,
+    architecture: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     from mixlaw.kernels import linear_cross_entropy_triton as kernels
 
-    blocks, warps = kernels.tile(torch.float32 if kind == "fp32" else torch.bfloat16)
+    width = 96 if aligned else 33
+    blocks, warps = kernels.tile(torch.empty(1, width, dtype=torch.float32 if kind == "fp32" else torch.bfloat16))
     pointers = {"hidden_ptr": f"*{kind}", "weight_ptr": f"*{kind}", "bias_ptr": f"*{kind}" if everything else None}
     pointers |= {"target_ptr": "*i64", "parts_ptr": "*fp32"}
     constants = {
@@ -309,8 +364,9 @@ def test_the_compiled_kernel_spills_nothing(
         tmp_path,
         num_warps=warps,
         num_stages=kernels.STAGES,
+        aligned=aligned,
     )
     assert_no_spills(report)
     assert not atomics(ptx)
     # The products are those of the matrix units, which have no full float32.
-    assert precision == "ieee" or ("wgmma.mma_async" if architecture == 90 else "mma.sync") in ptx
+    assert precision == "ieee" or not aligned or ("wgmma.mma_async" if architecture == 90 else "mma.sync") in ptx

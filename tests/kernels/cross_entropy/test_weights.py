@@ -60,12 +60,6 @@ def test_domains_that_do_not_exist_are_not_counted() -> None:
     assert weights.tolist() == [1.0, 1.0]
 
 
-def test_nan_proportions_are_not_hidden() -> None:
-    p = torch.tensor([math.nan, 1.0])
-    weights = domain_weights(torch.tensor([1, 1]), torch.tensor([0, 1]), 2, scheme="doremi", proportions=p)
-    assert weights.isnan().all()
-
-
 @pytest.mark.parametrize(
     ("match", "changed"),
     [
@@ -73,6 +67,9 @@ def test_nan_proportions_are_not_hidden() -> None:
         ("takes no proportions", {"proportions": torch.ones(3)}),
         (r"proportions must have the shape \(3,\)", {"scheme": "doremi", "proportions": torch.ones(2)}),
         ("proportions must be of one of float32", {"scheme": "doremi", "proportions": torch.ones(3).long()}),
+        ("of domain 1 must be finite", {"scheme": "doremi", "proportions": torch.tensor([1.0, math.nan, 1.0])}),
+        ("of domain 2 must be .* 0 or more", {"scheme": "doremi", "proportions": torch.tensor([1.0, 1.0, -1.0])}),
+        ("target must be of one of int64", {"target": TARGET.float()}),
         ("domain must have the shape of target", {"domain": PER_SEQUENCE[:2]}),
     ],
 )
