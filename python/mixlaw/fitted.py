@@ -98,6 +98,24 @@ class SeparableTerms(NamedTuple):
     scale: Array
 
 
+class PowerTerms(NamedTuple):
+    """Losses of the form L_k = scale_k / (matrix_k . r)**alpha_k: convex in r.
+
+    Attributes
+    ----------
+    matrix
+        How much a token of each training domain counts for each loss, >= 0 and not all 0 in a row, shape (e, m).
+    alpha
+        Exponents >= 0, shape (e,).
+    scale
+        Losses where matrix_k . r = 1, in nats per token, > 0, shape (e,).
+    """
+
+    matrix: Array
+    alpha: Array
+    scale: Array
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FittedLaw(ABC):
     """A mixing law, fitted to proxy runs.
@@ -176,6 +194,10 @@ class FittedLaw(ABC):
 
     def separable(self, *, at: float, params: float | None = None) -> SeparableTerms | None:
         """Give the terms of the law at `at` if it is separable, None if it is not."""
+        return None
+
+    def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
+        """Give the terms of the law at `at` if it is a power of a linear function of r, None if it is not."""
         return None
 
     def to_array(self, proportions: Proportions) -> Array:

@@ -27,18 +27,28 @@ import numpy.typing as npt
 
 from mixlaw.errors import FitError, InputError, did_you_mean
 from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, Proportions, SeparableTerms
-from mixlaw.laws.goodness import goodness, rank_correlation
+from mixlaw.laws.checks import (
+    check_checkpoints,
+    check_question,
+    is_one_checkpoint,
+    one_size,
+    spearman_at_the_end,
+    usable,
+)
+from mixlaw.laws.goodness import goodness
 from mixlaw.laws.least_squares import jackknife_covariance, minimize
 from mixlaw.mixture import EXACT
 from mixlaw.runs import RunTable
 
 COEFFICIENTS = ("A", "B", "C", "alpha", "beta")
-# Checkpoints closer than this factor are one and the same: a power law of s cannot be told from them.
-SAME_CHECKPOINT = 1.01
 # Far above any exponent that was ever observed; keeps B finite in every unit of s.
 LARGEST_EXPONENT = 10.0
 RANDOM_STARTS = 3
 
+A_IS_FIXED = (
+    "A is fixed at 1, as it only multiplies B and C; the standard errors are those of the other four, "
+    "from a jackknife over runs."
+)
 AT_ZERO = "at its bound 0"
 AT_LARGEST = f"at its bound {LARGEST_EXPONENT:g}"
 
@@ -90,17 +100,7 @@ class FittedBiMix(FittedLaw):
 
     def _terms(self, s: Array, params: float | None) -> SeparableTerms:
         """Terms at each s of shape (q,); their scale has the shape (q, e)."""
-        if params is not None and params != self.params:
-            runs = "record no model size" if self.params is None else f"have {self.params:.6g}"
-            raise InputError(f"bimix has no size term: its runs {runs}, it cannot predict for {params:.6g} parameters")
-        low, high = self.x_range
-        if _is_one_checkpoint(self.x_range):
-            wrong = ~((s >= low / SAME_CHECKPOINT) & (s <= high * SAME_CHECKPOINT))
-            if wrong.any():
-                raise InputError(
-                    f"at: the runs have one checkpoint only, at {high:.6g} {self.x}; "
-                    f"the law fitted to them cannot predict at {s[wrong][0]:.6g}"
-                )
+        check_question(self, s, params)
         A, B, C, alpha, beta = self._values
         return SeparableTerms(self._trained, alpha, A * (B * s[:, None] ** -beta + C))
 
@@ -137,9 +137,10 @@ class BiMix:
         InputError
             If a row lacks `x`.
         """
-        params = _one_size(runs)
+        params = one_size(runs, self.name)
         _check_trained(runs)
-        used, notes = _usable(runs, x)
+        used, notes = usable(runs, x, self.name)
+        notes.insert(0, A_IS_FIXED)
         pieces = {domain: _fit_domain(used, domain, x, seed) for domain in used.eval_domains}
         stopped = [domain for domain, piece in pieces.items() if not piece.converged]
         if stopped:
@@ -166,7 +167,7 @@ class BiMix:
             spearman=None,
             notes=tuple(notes),
         )
-        return replace(law, spearman=_ranks(law, used))
+        return replace(law, spearman=spearman_at_the_end(law, used))
 
 
 class _Piece(NamedTuple):
@@ -184,7 +185,7 @@ def _fit_domain(runs: RunTable, domain: str, x: Axis, seed: int) -> _Piece:
     rows = own > 0.0
     r, s, run = own[rows], runs.x(x)[rows], runs.run[rows]
     losses = runs.losses[rows, runs.eval_domains.index(domain)]
-    one_checkpoint = _is_one_checkpoint(runs.x(x))
+    one_checkpoint = is_one_checkpoint(runs.x(x))
     _check_domain(domain, r, s, x, one_checkpoint)
     log_s0, log_r0, log_l0 = np.log(s).mean(), np.log(r).mean(), np.log(losses).mean()
     log_u, log_v, log_l = np.log(s) - log_s0, np.log(r) - log_r0, np.log(losses) - log_l0
@@ -285,17 +286,6 @@ def _named(values: Array, covariance: Array, notes: list[str]) -> tuple[dict[str
     return coefficients, whole
 
 
-def _one_size(runs: RunTable) -> float | None:
-    sizes = np.unique(runs.params)
-    if len(sizes) > 1:
-        shown = ", ".join("unknown" if np.isnan(size) else f"{size:.6g}" for size in sizes)
-        raise FitError(
-            f"the runs have models of {len(sizes)} sizes ({shown}) and bimix has no size term: "
-            "fit one size at a time, with RunTable.select(runs.params == ...) or `mixlaw fit --params`"
-        )
-    return None if np.isnan(sizes[0]) else float(sizes[0])
-
-
 def _check_trained(runs: RunTable) -> None:
     untrained = [domain for domain in runs.eval_domains if domain not in runs.train_domains]
     if untrained:
@@ -303,47 +293,6 @@ def _check_trained(runs: RunTable) -> None:
             f"bimix needs the proportion of every evaluation domain, and {', '.join(map(repr, untrained))} is not "
             f"trained on{did_you_mean(untrained[0], runs.train_domains)}; to fit the others leave its loss out: "
             "RunTable.read(..., columns={'<its column>': None}), or `mixlaw fit --without <its column>`"
-        )
-
-
-def _usable(runs: RunTable, x: Axis) -> tuple[RunTable, list[str]]:
-    """Rows where the law has a value, and what a reader has to know; `FitError` if they cannot identify the law."""
-    notes = [
-        "A is fixed at 1, as it only multiplies B and C; the standard errors are those of the other four, "
-        "from a jackknife over runs."
-    ]
-    at_zero = int(np.count_nonzero(runs.x(x) == 0.0))
-    if at_zero == len(runs):
-        raise FitError(f"all {at_zero} rows are at 0 {x}, where bimix has no value")
-    if at_zero:
-        runs = runs.select(runs.x(x) > 0.0)
-        notes.append(f"{at_zero} rows at 0 {x} are left out: the law has no value there.")
-    if np.ptp(runs.proportions, axis=0).max() <= EXACT:
-        raise FitError("the runs have one mixture only, so alpha cannot be determined: add runs of other mixtures")
-    s = runs.x(x)
-    _check_checkpoints("the runs have", s, x)
-    if _is_one_checkpoint(s):
-        notes.append(
-            f"The runs have one checkpoint only, at {s.max():.6g} {x}: this is the reduced form, "
-            "without B and beta, and it predicts at that checkpoint alone."
-        )
-    return runs, notes
-
-
-def _is_one_checkpoint(s: Array | tuple[float, float]) -> bool:
-    return float(np.max(s)) <= float(np.min(s)) * SAME_CHECKPOINT
-
-
-def _check_checkpoints(where: str, s: Array, x: str) -> None:
-    """Refuse two checkpoints: one is enough for the reduced form, three for the law."""
-    count, start = 0, 0.0
-    for value in np.unique(s):
-        if value > start * SAME_CHECKPOINT:
-            count, start = count + 1, value
-    if count == 2:
-        raise FitError(
-            f"{where} two checkpoints only (near {s.min():.6g} and {s.max():.6g} {x}), which cannot determine B, beta "
-            "and C: add checkpoints, or fit the last alone with RunTable.final"
         )
 
 
@@ -361,16 +310,6 @@ def _check_domain(domain: str, r: Array, s: Array, x: str, one_checkpoint: bool)
         raise FitError(f"domain {domain!r}: {len(r)} rows cannot determine {needed} coefficients: add checkpoints")
     if not one_checkpoint:
         where = f"domain {domain!r}: the runs that train on it have"
-        if _is_one_checkpoint(s):
+        if is_one_checkpoint(s):
             raise FitError(f"{where} one checkpoint only, while others have more: add checkpoints")
-        _check_checkpoints(where, s, x)
-
-
-def _ranks(law: FittedLaw, runs: RunTable) -> float | None:
-    """Spearman correlation of mean loss and prediction at the end of those runs that train on every domain."""
-    last = runs.final(law.x)
-    predicted = law.predict(last.proportions, at=last.x(law.x)).mean(axis=1)
-    finite = np.isfinite(predicted)
-    if np.count_nonzero(finite) < 3:
-        return None
-    return rank_correlation(last.losses.mean(axis=1)[finite], predicted[finite])
+        check_checkpoints(where, s, x)
