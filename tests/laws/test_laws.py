@@ -5,7 +5,7 @@ from mixlaw.laws.bimix import BiMix
 
 
 def test_every_law_answers_to_its_name() -> None:
-    assert laws.names() == ["bimix"]
+    assert laws.names() == ["bimix", "transfer"]
     for name in laws.names():
         law = laws.get(name)
         assert law.name == law.fitted.law == name

@@ -7,8 +7,9 @@ from mixlaw.fitted import FittedLaw
 from mixlaw.laws.bimix import BiMix as BiMix
 from mixlaw.laws.law import Law as Law
 from mixlaw.laws.stored import read_as
+from mixlaw.laws.transfer import Transfer as Transfer
 
-_LAWS: dict[str, type[Law]] = {BiMix.name: BiMix}
+_LAWS: dict[str, type[Law]] = {BiMix.name: BiMix, Transfer.name: Transfer}
 
 
 def names() -> list[str]:

@@ -41,6 +41,8 @@ class Mode(NamedTuple):
         Parameters, shape (p,).
     covariance
         Of the parameters by Laplace's approximation, shape (p, p).
+    settled
+        How many parameters the observations, rather than the prior, have settled: p - sum_k P_k covariance_kk.
     residuals
         y - f, shape (n,).
     jacobian
@@ -51,6 +53,7 @@ class Mode(NamedTuple):
 
     theta: Array
     covariance: Array
+    settled: float
     residuals: Array
     jacobian: Array
     converged: bool
@@ -95,7 +98,8 @@ def maximize_posterior(model: Model, y: Array, whiten: Whiten, mean: Array, prec
             break
     tilted = whiten(J)
     covariance = np.linalg.inv(tilted.T @ tilted + np.diag(precision))
-    return Mode(theta, 0.5 * (covariance + covariance.T), y - f, J, converged)
+    settled = len(theta) - float(precision @ np.diag(covariance))
+    return Mode(theta, 0.5 * (covariance + covariance.T), settled, y - f, J, converged)
 
 
 def _cost(residuals: Array, whiten: Whiten, theta: Array, mean: Array, precision: Array) -> tuple[float, Array]:

@@ -1,0 +1,336 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from mixlaw import InputError, Mixture, RunTable, laws
+from mixlaw.errors import FitError
+from mixlaw.fitted import FittedLaw
+from mixlaw.laws.transfer import CURVE, PRIOR, FittedTransfer, Transfer
+
+Array = npt.NDArray[np.float64]
+S = (1e9, 2e9, 4e9, 8e9, 1.6e10)
+
+
+def planted(
+    *,
+    mixtures: int = 20,
+    train: int = 3,
+    evaluate: int = 3,
+    s: Sequence[float] = S,
+    zeros: float = 0.0,
+    run_sd: float = 0.0,
+    row_sd: float = 0.0,
+    log_t: tuple[float, float] = (-2.0, 1.0),
+    seed: int = 0,
+) -> tuple[dict[str, Array], RunTable]:
+    """Runs that obey the law; evaluation domains beyond the training domains are not trained on."""
+    rng = np.random.default_rng(seed)
+    T = np.exp(rng.normal(*log_t, (evaluate, train)))
+    k = min(train, evaluate)
+    T[range(k), range(k)] = 1.0
+    truth = {
+        "alpha": np.exp(rng.normal(np.log(0.1), 0.3, evaluate)),
+        "beta": rng.uniform(0.3, 0.8, evaluate),
+        "C": rng.uniform(1.5, 3.0, evaluate),
+        "T": T,
+    }
+    truth["B"] = rng.uniform(0.5, 1.5, evaluate) * s[0] ** truth["beta"]
+    shares = rng.dirichlet(np.full(train, 1.0), mixtures)
+    shares[rng.random(shares.shape) < zeros] = 0.0
+    shares[shares.sum(axis=1) == 0.0] = 1.0
+    shares /= shares.sum(axis=1, keepdims=True)
+    r = np.repeat(shares, len(s), axis=0)
+    at = np.tile(np.asarray(s, dtype=np.float64), mixtures)
+    losses = (r @ T.T) ** -truth["alpha"] * (truth["B"] * at[:, None] ** -truth["beta"] + truth["C"])
+    losses *= np.exp(run_sd * np.repeat(rng.normal(size=(mixtures, evaluate)), len(s), axis=0))
+    losses *= np.exp(row_sd * rng.normal(size=losses.shape))
+    names = [f"d{j}" for j in range(max(train, evaluate))]
+    return truth, RunTable.from_arrays(
+        r,
+        losses,
+        train_domains=names[:train],
+        eval_domains=names[:evaluate],
+        tokens=at,
+        run=[f"r{i}" for i in np.repeat(np.arange(mixtures), len(s))],
+    )
+
+
+def matrix(law: FittedLaw) -> Array:
+    return np.array([[law.coefficients[d][f"T/{j}"].value for j in law.train_domains] for d in law.eval_domains])
+
+
+def curve(law: FittedLaw, name: str) -> Array:
+    return np.array([law.coefficients[domain][name].value for domain in law.eval_domains])
+
+
+def scaled(runs: RunTable, losses: float = 1.0, tokens: float = 1.0) -> RunTable:
+    return RunTable.from_arrays(
+        runs.proportions,
+        runs.losses * losses,
+        train_domains=runs.train_domains,
+        eval_domains=runs.eval_domains,
+        tokens=runs.tokens * tokens,
+        run=runs.run,
+    )
+
+
+# The fit
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_planted_coefficients_are_found(seed: int) -> None:
+    truth, runs = planted(mixtures=60, row_sd=1e-5, run_sd=1e-5, seed=seed)
+    law = Transfer().fit(runs)
+    for name in CURVE:
+        np.testing.assert_allclose(curve(law, name), truth[name], rtol=0.05)
+    np.testing.assert_allclose(matrix(law), truth["T"], rtol=0.1, atol=2e-3)
+    held_out = planted(mixtures=30, seed=seed)[1]
+    new = RunTable.from_arrays(
+        held_out.proportions[::-1],
+        held_out.losses,
+        train_domains=runs.train_domains,
+        eval_domains=runs.eval_domains,
+        tokens=held_out.tokens,
+    )
+    z = new.proportions @ truth["T"].T
+    exact = z ** -truth["alpha"] * (truth["B"] * new.tokens[:, None] ** -truth["beta"] + truth["C"])
+    np.testing.assert_allclose(law.predict(new.proportions, at=new.tokens), exact, rtol=1e-3)
+
+
+def test_standard_errors_are_of_the_size_of_the_errors() -> None:
+    found = []
+    for seed in range(40):
+        truth, runs = planted(mixtures=25, run_sd=0.01, row_sd=0.003, log_t=PRIOR.T, seed=seed)
+        law = Transfer().fit(runs)
+        errors = np.array([law.coefficients[d]["alpha"].standard_error for d in law.eval_domains])
+        found.append((curve(law, "alpha") - truth["alpha"]) / errors)
+    inside = np.mean(np.abs(found) < 1.645)
+    # 120 intervals of 90 %.
+    assert 0.82 <= inside <= 0.98
+
+
+def test_noise_of_runs_and_of_checkpoints_is_told_apart() -> None:
+    _, runs = planted(mixtures=60, run_sd=0.02, row_sd=0.002)
+    [note] = [note for note in Transfer().fit(runs).notes if "deviation of a run" in note]
+    run, row = (float(note.split(word)[1].split()[0]) for word in ("deviation of a run ", "of a checkpoint "))
+    assert run == pytest.approx(0.02, rel=0.3)
+    assert row == pytest.approx(0.002, rel=0.3)
+
+
+def test_few_runs_of_many_domains_have_a_fit_that_beats_the_mean() -> None:
+    _, runs = planted(mixtures=200, train=30, evaluate=34, s=(1e9,), zeros=0.7, run_sd=0.003)
+    names = np.array(runs.runs)
+    law = Transfer().fit(runs.select(np.isin(runs.run, names[:16])))
+    test = runs.select(np.isin(runs.run, names[16:]))
+    seen = runs.select(np.isin(runs.run, names[:16])).losses
+    ours = np.abs(law.predict(test.proportions, at=1e9) - test.losses).mean()
+    assert ours < np.abs(seen.mean(axis=0) - test.losses).mean()
+    assert law.predict(test.proportions, at=1e9).min() > 0.0
+
+
+def test_units_of_loss_and_length_change_only_the_units() -> None:
+    _, runs = planted(row_sd=0.003, run_sd=0.003)
+    law, other = Transfer().fit(runs), Transfer().fit(scaled(runs, losses=1.0 / np.log(2.0), tokens=1e-6))
+    np.testing.assert_allclose(matrix(other), matrix(law), rtol=1e-4)
+    np.testing.assert_allclose(curve(other, "alpha"), curve(law, "alpha"), rtol=1e-5)
+    np.testing.assert_allclose(curve(other, "C"), curve(law, "C") / np.log(2.0), rtol=1e-5)
+
+
+def test_the_order_of_rows_and_domains_changes_nothing() -> None:
+    _, runs = planted(row_sd=0.003, run_sd=0.003)
+    rng = np.random.default_rng(0)
+    order, domains = rng.permutation(len(runs)), rng.permutation(3)
+    mixed = RunTable.from_arrays(
+        runs.proportions[order][:, domains],
+        runs.losses[order],
+        train_domains=[runs.train_domains[j] for j in domains],
+        eval_domains=runs.eval_domains,
+        tokens=runs.tokens[order],
+        run=runs.run[order],
+    )
+    law, other = Transfer().fit(runs), Transfer().fit(mixed)
+    np.testing.assert_allclose(matrix(other)[:, np.argsort(domains)], matrix(law), rtol=1e-4)
+
+
+def test_domains_that_are_not_trained_on_and_proportions_of_zero() -> None:
+    truth, runs = planted(mixtures=60, train=4, evaluate=6, zeros=0.4, run_sd=1e-4, row_sd=1e-4)
+    law = Transfer().fit(runs)
+    assert np.isfinite(law.predict(runs.proportions, at=runs.tokens)).all()
+    np.testing.assert_allclose(law.predict(runs.proportions, at=runs.tokens), runs.losses, rtol=5e-3)
+    assert any("Not trained on: d4, d5" in note for note in law.notes)
+    assert law.coefficients["d0"]["T/d0"] == (1.0, pytest.approx(np.nan, nan_ok=True), "fixed")
+    assert law.coefficients["d4"]["T/d0"].note == ""
+    # Within a row, how much domains count is found.
+    for i in (4, 5):
+        assert spearmanr(matrix(law)[i], truth["T"][i])[0] > 0.7
+
+
+def test_one_checkpoint_gives_the_reduced_form() -> None:
+    _, runs = planted(s=(4e9,), run_sd=0.002)
+    law = Transfer().fit(runs)
+    assert (curve(law, "B") == 0.0).all()
+    assert law.coefficients["d0"]["beta"].note == "one checkpoint only"
+    with pytest.raises(InputError, match="one checkpoint only"):
+        law.predict(runs.proportions, at=8e9)
+
+
+def test_a_domain_that_no_run_varies_is_named() -> None:
+    _, runs = planted(mixtures=10, train=2, evaluate=2)
+    with_third = RunTable.from_arrays(
+        np.column_stack([runs.proportions * 0.9, np.full(len(runs), 0.1)]),
+        runs.losses,
+        train_domains=["d0", "d1", "d2"],
+        eval_domains=["d0", "d1"],
+        tokens=runs.tokens,
+        run=runs.run,
+    )
+    assert any("No run varies the proportion of d2" in note for note in Transfer().fit(with_third).notes)
+
+
+# The fitted law
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3), st.floats(1e9, 1e11))
+def test_gradients_are_those_of_the_predictions(weights: list[float], at: float) -> None:
+    r = np.array(weights) / sum(weights)
+    law = LAW
+    gradient = law.gradient([r], at=at)[0]
+    h = 1e-6
+    for j in range(3):
+        # Along an edge of the simplex, where proportions keep their sum.
+        step = np.zeros(3)
+        step[j], step[(j + 1) % 3] = h, -h
+        ahead, behind = (law.predict([np.clip(r + sign * step, 0.0, None)], at=at)[0] for sign in (1, -1))
+        expected = gradient @ step
+        np.testing.assert_allclose((ahead - behind) / 2.0, expected, rtol=1e-5, atol=1e-12)
+
+
+def test_power_terms_are_the_law() -> None:
+    terms = LAW.power_terms(at=3e9)
+    r = np.array([[0.2, 0.3, 0.5], [0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(terms.scale * (r @ terms.matrix.T) ** -terms.alpha, LAW.predict(r, at=3e9), rtol=1e-14)
+    assert LAW.separable(at=3e9) is None
+
+
+def test_a_round_trip_keeps_every_bit(tmp_path) -> None:
+    LAW.write(tmp_path / "law.json")
+    back = laws.read(tmp_path / "law.json")
+    assert isinstance(back, FittedTransfer)
+    back.write(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "law.json").read_bytes()
+    mixture = Mixture.from_array(LAW.train_domains, [0.5, 0.25, 0.25])
+    np.testing.assert_array_equal(back.predict(mixture, at=1e10), LAW.predict(mixture, at=1e10))
+
+
+def test_the_report_shows_the_transfer_between_domains() -> None:
+    report = LAW.report()
+    for word in ("transfer: L_i(r, s)", "T/d0", "alpha", "(fixed)", "log T"):
+        assert word in report
+    assert "<table>" in LAW._repr_html_()
+
+
+def test_other_coefficients_are_refused() -> None:
+    with pytest.raises(InputError, match="transfer has the coefficients B, beta, C, alpha, T/d0, T/d1, T/other"):
+        replace(LAW, train_domains=("d0", "d1", "other"))
+
+
+LAW = Transfer().fit(planted(row_sd=0.003, run_sd=0.003)[1])
+
+
+# Bad input
+
+
+def changed(runs: RunTable, **columns: object) -> RunTable:
+    given = {"tokens": runs.tokens, "run": runs.run} | columns
+    return RunTable.from_arrays(
+        runs.proportions, runs.losses, train_domains=runs.train_domains, eval_domains=runs.eval_domains, **given
+    )
+
+
+def test_several_sizes_are_refused() -> None:
+    _, runs = planted(mixtures=4)
+    sizes = np.repeat([1e6, 2e6], len(runs) // 2)
+    with pytest.raises(FitError, match="transfer has no size term"):
+        Transfer().fit(changed(runs, params=sizes))
+
+
+def test_one_mixture_and_two_checkpoints_are_refused() -> None:
+    _, runs = planted(mixtures=1)
+    with pytest.raises(FitError, match="one mixture only"):
+        Transfer().fit(runs)
+    _, runs = planted(s=(1e9, 2e9))
+    with pytest.raises(FitError, match="two checkpoints only"):
+        Transfer().fit(runs)
+
+
+def test_another_size_is_refused_in_a_prediction() -> None:
+    with pytest.raises(InputError, match="transfer has no size term: its runs record no model size"):
+        LAW.predict([[0.2, 0.3, 0.5]], at=1e10, params=1e9)
+
+
+# Public data
+
+
+def dmsl(shared_data, size: float) -> RunTable:
+    runs = RunTable.read(
+        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
+    )
+    return runs.select(runs.params == size)
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
+@pytest.mark.parametrize(("size", "error", "r2"), [(122e6, 0.60, 0.9945), (310e6, 0.65, 0.9945)])
+def test_five_fold_cross_validation_on_dmsl(shared_data, size: float, error: float, r2: float) -> None:
+    runs = dmsl(shared_data, size)
+    names = np.array(runs.runs)
+    fold = np.random.default_rng(0).permutation(len(names)) % 5
+    predicted = np.empty_like(runs.losses)
+    for k in range(5):
+        out = np.isin(runs.run, names[fold == k])
+        law = Transfer().fit(runs.select(~out))
+        predicted[out] = law.predict(runs.proportions[out], at=runs.tokens[out])
+    logs, found = np.log(runs.losses), np.log(predicted)
+    rest = ((logs - found) ** 2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
+    assert 100 * np.abs(predicted / runs.losses - 1.0).mean() < error
+    assert 1.0 - rest.mean() > r2
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
+@pytest.mark.parametrize(("k", "error", "rank"), [(3, 1.80, 0.65), (6, 0.90, 0.80), (16, 0.56, 0.92), (48, 0.47, 0.92)])
+def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float, rank: float) -> None:
+    last = dmsl(shared_data, 310e6).final()
+    measured = []
+    for draw in range(10):
+        order = np.random.default_rng(draw).permutation(len(last))
+        test = last.select(order[k:])
+        predicted = Transfer().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
+        measured.append(
+            (
+                100 * np.abs(predicted / test.losses - 1.0).mean(),
+                spearmanr(predicted.mean(axis=1), test.losses.mean(axis=1))[0],
+            )
+        )
+    mean_error, mean_rank = np.mean(measured, axis=0)
+    assert mean_error < error
+    assert mean_rank > rank
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
+def test_regmix_with_weights_of_zero(shared_data) -> None:
+    def read(part: str) -> RunTable:
+        files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
+        table = RunTable.read(files[0], metrics=files[1])
+        return changed(table, tokens=1e9)
+
+    train, test = read("train"), read("test")
+    law = Transfer().fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
+    predicted = law.predict(test.proportions, at=1e9)
+    ranks = [spearmanr(predicted[:, i], test.losses[:, i])[0] for i in range(len(test.eval_domains))]
+    assert np.mean(ranks) > 0.97
