@@ -1,0 +1,193 @@
+"""How well the laws predict mixtures that they were not fitted to, on public runs beside the checkout.
+
+Learning curves: k mixtures of the 7 domains of SlimPajama (122M and 310M parameters, Shukor et al., arXiv 2507.09404),
+the last checkpoint of each, predict that of all others; the mixtures are `default_rng(draw).permutation(n)[:k]`, so
+that laws are compared draw by draw. Cross-validation: all checkpoints, five folds over mixtures. RegMix (arXiv
+2407.01492): k of 512 runs of 1M parameters predict 256 other mixtures at 1M, and rank them at 60M; 45 % of the weights
+are 0, which BiMix has no value for. "mean" predicts the mean of the runs it has seen.
+
+MRE is |L - predicted| / L in percent over mixtures and domains; Spearman's correlation is of the mean loss of the
+trained domains over mixtures (SlimPajama), or the mean over domains of each one's (RegMix). Errors are standard errors
+over draws; differences are over the draws in which both laws have a fit.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import spearmanr
+
+from mixlaw import RunTable, laws
+from mixlaw.errors import FitError
+
+Array = npt.NDArray[np.float64]
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+FEW, MANY = (3, 6, 8, 10, 12, 16), (24, 48)
+DRAWS = {True: 100, False: 30}  # by whether k is small
+REGMIX = (32, 128, 512)
+LAWS = ("bimix", "transfer")
+
+
+def dmsl(size: float) -> RunTable:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # six rows have blanks
+        runs = RunTable.read(
+            SHARED / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
+        )
+    return runs.select(runs.params == size)
+
+
+def predict(name: str, train: RunTable, test: RunTable) -> Array:
+    if name == "mean":
+        return np.broadcast_to(train.losses.mean(axis=0), test.losses.shape)
+    return laws.get(name).fit(train).predict(test.proportions, at=test.tokens)
+
+
+def error(predicted: Array, losses: Array) -> float:
+    return float(100.0 * np.abs(predicted / losses - 1.0).mean())
+
+
+def rank(predicted: Array, losses: Array) -> float:
+    if np.ptp(predicted) == 0.0:
+        return math.nan
+    return float(spearmanr(predicted, losses)[0])
+
+
+def mean_and_error(values: Array) -> tuple[float, float]:
+    """Mean and its standard error, over the draws that have a value."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return float(values.mean()) if len(values) else math.nan, math.nan
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def learning_curve(size: float) -> Iterator[dict[str, Any]]:
+    last = dmsl(size).final()
+    for k in (*FEW, *MANY):
+        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in (*LAWS, "mean")}
+        seconds = dict.fromkeys(measured, 0.0)
+        for draw in range(DRAWS[k in FEW]):
+            order = np.random.default_rng(draw).permutation(len(last))
+            train, test = last.select(order[:k]), last.select(order[k:])
+            for name, found in measured.items():
+                start = time.perf_counter()
+                try:
+                    predicted = predict(name, train, test)
+                except FitError:  # a domain of which all k runs have the same share
+                    found.append((math.nan, math.nan))
+                    continue
+                seconds[name] += time.perf_counter() - start
+                found.append((error(predicted, test.losses), rank(predicted.mean(axis=1), test.losses.mean(axis=1))))
+        first = np.array(measured[LAWS[0]])
+        for name, found in measured.items():
+            values = np.array(found)
+            (mre, mre_se), (rho, rho_se) = (mean_and_error(column) for column in values.T)
+            (less, less_se), (more, more_se) = (mean_and_error(column) for column in (values - first).T)
+            yield {
+                "data": f"SlimPajama {size / 1e6:.0f}M, last checkpoint",
+                "runs": k,
+                "law": name,
+                "draws": int(np.isfinite(values[:, 0]).sum()),
+                "MRE_%": mre,
+                "MRE_se": mre_se,
+                "Spearman": rho,
+                "Spearman_se": rho_se,
+                "MRE_minus_bimix": less,
+                "MRE_minus_bimix_se": less_se,
+                "Spearman_minus_bimix": more,
+                "Spearman_minus_bimix_se": more_se,
+                "R2_log": "",
+                "seconds_a_fit": seconds[name] / len(found),
+            }
+
+
+def cross_validation(size: float) -> Iterator[dict[str, Any]]:
+    runs = dmsl(size)
+    names = np.array(runs.runs)
+    fold = np.random.default_rng(0).permutation(len(names)) % 5
+    for name in LAWS:
+        predicted = np.empty_like(runs.losses)
+        start = time.perf_counter()
+        for k in range(5):
+            out = np.isin(runs.run, names[fold == k])
+            predicted[out] = predict(name, runs.select(~out), runs.select(out))
+        seconds = (time.perf_counter() - start) / 5
+        logs, found = np.log(runs.losses), np.log(predicted)
+        rest = ((logs - found) ** 2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
+        yield {
+            "data": f"SlimPajama {size / 1e6:.0f}M, all checkpoints, 5 folds",
+            "runs": int(np.count_nonzero(fold)),
+            "law": name,
+            "MRE_%": error(predicted, runs.losses),
+            "R2_log": 1.0 - float(rest.mean()),
+            "seconds_a_fit": seconds,
+        }
+
+
+def regmix_table(part: str, size: str) -> RunTable:
+    files = [SHARED / "regmix" / f"{part}_{what}_{size}.csv" for what in ("mixture", "pile_loss")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights are rounded
+        table = RunTable.read(files[0], metrics=files[1])
+    # The files give no length of training: all runs have the same.
+    return RunTable.from_arrays(
+        table.proportions,
+        table.losses,
+        train_domains=table.train_domains,
+        eval_domains=table.eval_domains,
+        tokens=1e9,
+        run=table.run,
+    )
+
+
+def regmix() -> Iterator[dict[str, Any]]:
+    train = regmix_table("train", "1m")
+    tests = [regmix_table("test", size) for size in ("1m", "60m")]
+    for k in REGMIX:
+        draws = 1 if k == len(train) else 10
+        found, seconds = [], 0.0
+        for draw in range(draws):
+            start = time.perf_counter()
+            law = laws.get("transfer").fit(train.select(np.random.default_rng(draw).permutation(len(train))[:k]))
+            seconds += time.perf_counter() - start
+            predicted = [law.predict(test.proportions, at=1e9) for test in tests]
+            ranks = [
+                np.mean([rank(p[:, i], test.losses[:, i]) for i in range(len(test.eval_domains))])
+                for p, test in zip(predicted, tests, strict=True)
+            ]
+            found.append((error(predicted[0], tests[0].losses), *ranks))
+        mre, *ranks = (mean_and_error(column) for column in np.array(found).T)
+        for size, (rho, rho_se) in zip(("1M", "60M"), ranks, strict=True):
+            yield {
+                "data": f"RegMix, 1M to {size}",
+                "runs": k,
+                "law": "transfer",
+                "draws": draws,
+                "MRE_%": mre[0] if size == "1M" else "",
+                "MRE_se": mre[1] if size == "1M" else "",
+                "Spearman": rho,
+                "Spearman_se": rho_se,
+                "seconds_a_fit": seconds / draws,
+            }
+
+
+def test_laws(benchmark: Any, record: Callable[..., None]) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data is absent")
+    rows = [row for size in (122e6, 310e6) for part in (learning_curve, cross_validation) for row in part(size)]
+    rows += regmix()
+    # Correctness: nothing that was measured is missing, and no law is worse than the mean of what it has seen.
+    by = {(row["data"], row["runs"], row["law"]): row for row in rows}
+    for (data, k, name), row in by.items():
+        assert row["MRE_%"] == "" or math.isfinite(row["MRE_%"])
+        if name == "transfer" and (data, k, "mean") in by:
+            assert row["MRE_%"] < by[data, k, "mean"]["MRE_%"]
+    columns = list(rows[0])
+    record([{column: row.get(column, "") for column in columns} for row in rows], ["numpy", "scipy"])
+    benchmark.pedantic(lambda: laws.get("transfer").fit(dmsl(122e6)), rounds=1)
