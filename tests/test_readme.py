@@ -29,5 +29,5 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pyte
     exec(program, {"logits": logits, "target": torch.tensor([1, 3]), "domain": torch.tensor([0, 0])})
     assert (logits.grad != 0).any()
     printed = capsys.readouterr().out
-    assert "bimix" in printed
+    assert "transfer" in printed
     assert "tensor([1.3863,    nan,    nan]" in printed

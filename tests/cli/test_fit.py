@@ -28,8 +28,14 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def test_the_default_law_is_fitted_when_nothing_is_said(mixlaw, runs: Path) -> None:
+    content = json.loads(mixlaw("fit", runs, "--json").stdout)
+    assert content["law"] == laws.default().name
+    assert content["coefficients"]["web"]["alpha"]["value"] == pytest.approx(0.1, rel=0.1)
+
+
 def test_a_fit_prints_a_report_and_writes_the_law(mixlaw, runs: Path, tmp_path: Path) -> None:
-    done = mixlaw("fit", runs, "--out", tmp_path / "law.json")
+    done = mixlaw("fit", runs, "--law", "bimix", "--out", tmp_path / "law.json")
     assert done.code == 0
     assert done.stderr == f"wrote {tmp_path / 'law.json'}\n"
     law = laws.read(tmp_path / "law.json")
@@ -53,7 +59,7 @@ def test_losses_may_stand_in_a_second_file_whose_untrained_column_is_left_out(mi
     (tmp_path / "ratios.csv").write_text("run,web,code\na,0.2,0.8\nb,0.5,0.5\nc,0.9,0.1\n")
     (tmp_path / "metrics.csv").write_text("run,tokens,web,code,exam\na,1e9,3,2,4\nb,1e9,2.9,2.2,4\nc,1e9,2.7,2.5,\n")
     words = ["fit", tmp_path / "ratios.csv", "--metrics", tmp_path / "metrics.csv", "--key", "run"]
-    refused = mixlaw(*words, "--missing", "drop")
+    refused = mixlaw(*words, "--missing", "drop", "--law", "bimix")
     assert refused.code == 2
     assert "'exam' is not trained on" in refused.stderr
     done = mixlaw(*words, "--without", "exam", "--json")

@@ -16,7 +16,7 @@ def law(tmp_path: Path) -> Path:
     r, tokens = np.repeat(shares, 4, axis=0), np.tile([100.0, 200.0, 400.0, 800.0], 4)
     losses = r ** [-0.1, -0.3, -0.05] * (2.0 + 30.0 * tokens[:, None] ** -0.5)
     runs = RunTable.from_arrays(r, losses, train_domains=DOMAINS, eval_domains=DOMAINS, tokens=tokens)
-    laws.default().fit(runs).write(tmp_path / "law.json")
+    laws.get("bimix").fit(runs).write(tmp_path / "law.json")
     return tmp_path / "law.json"
 
 

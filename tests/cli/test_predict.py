@@ -14,7 +14,7 @@ def law(tmp_path: Path) -> Path:
     r = np.column_stack([web, 1.0 - web])
     losses = r**-0.1 * (2.0 + 30.0 * tokens[:, None] ** -0.5)
     runs = RunTable.from_arrays(r, losses, train_domains=["web", "code"], eval_domains=["web", "code"], tokens=tokens)
-    laws.default().fit(runs).write(tmp_path / "law.json")
+    laws.get("bimix").fit(runs).write(tmp_path / "law.json")
     return tmp_path / "law.json"
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from mixlaw import InputError, laws
-from mixlaw.laws.bimix import BiMix
+from mixlaw.laws.transfer import Transfer
 
 
 def test_every_law_answers_to_its_name() -> None:
@@ -11,8 +11,8 @@ def test_every_law_answers_to_its_name() -> None:
         assert law.name == law.fitted.law == name
 
 
-def test_the_default_law_is_bimix() -> None:
-    assert isinstance(laws.default(), BiMix)
+def test_the_default_law_is_transfer() -> None:
+    assert isinstance(laws.default(), Transfer)
 
 
 def test_an_unknown_law_is_refused_with_the_nearest_known() -> None:

@@ -6,9 +6,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from mixlaw.optimum.separable import TIGHT, Solution, kkt_residual, minimize_separable
+from mixlaw.optimum.lagrange import TIGHT, Solution
+from mixlaw.optimum.lagrange import kkt_residual as residual_of
+from mixlaw.optimum.separable import minimize_separable, separable_gain
 
 EPS = np.finfo(float).eps
+
+
+def kkt_residual(c, alpha, floor, cap, solution) -> float:
+    return residual_of(separable_gain(c, alpha, solution.r), floor, cap, solution)
 
 
 def violation(c, alpha, floor, cap, r, multiplier) -> float:

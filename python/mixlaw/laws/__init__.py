@@ -32,7 +32,7 @@ def get(name: str) -> Law:
 
 def default() -> Law:
     """Give the law to use when nothing is said."""
-    return get("bimix")
+    return get("transfer")
 
 
 def read(path: str | os.PathLike[str]) -> FittedLaw:

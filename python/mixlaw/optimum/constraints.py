@@ -15,7 +15,7 @@ import numpy as np
 
 from mixlaw.errors import InfeasibleError, InputError, did_you_mean
 from mixlaw.fitted import Array
-from mixlaw.optimum.separable import TIGHT
+from mixlaw.optimum.lagrange import TIGHT
 
 PerDomain = float | Mapping[str, float] | None
 

@@ -13,14 +13,15 @@ L       predicted losses                      (e,)    nats per token
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, FittedLaw, SeparableTerms
 from mixlaw.mixture import Mixture
 from mixlaw.optimum.constraints import PerDomain, bounds, objective_weights
+from mixlaw.optimum.lagrange import Mask, Solution, kkt_residual
+from mixlaw.optimum.power import minimize_power, power_gain
 from mixlaw.optimum.result import Optimum
-from mixlaw.optimum.separable import kkt_residual, minimize_separable
+from mixlaw.optimum.separable import minimize_separable, separable_gain
 
 
 def optimize(
@@ -36,7 +37,8 @@ def optimize(
     Parameters
     ----------
     law
-        A fitted law, which has to be separable: every loss depends on the proportion of one domain.
+        A fitted law, which has to be separable (every loss depends on the proportion of one domain) or a power of
+        linear functions of the proportions.
     at
         Length of training, in the unit of the law (`FittedLaw.x`).
     weights
@@ -48,15 +50,18 @@ def optimize(
     Returns
     -------
     Optimum
-        The exact minimum, every proportion positive.
+        The exact minimum. Under a separable law every proportion is positive.
 
     Raises
     ------
     InfeasibleError
         If no mixture lies between floors and caps.
     InputError
-        If a weight, floor, cap or `at` is wrong; if a domain without a floor gains nothing from any tokens, so that its
-        best proportion is 0, where the law has no value; or if the law is not separable.
+        If a weight, floor, cap or `at` is wrong; if the law is of neither form; or if it has no value at the minimum:
+        a separable law where a domain without a floor gains nothing from any tokens, so that its best proportion is
+        0; another where floors or caps fill the mixture and leave a loss nothing that lowers it.
+    MixlawError
+        If no mixture could be certified as the minimum, which takes losses that differ by tens of orders of magnitude.
 
     Examples
     --------
@@ -65,17 +70,12 @@ def optimize(
     """
     floor, cap = bounds(law.train_domains, floors, caps)
     w = objective_weights(law.eval_domains, weights)
-    terms = law.separable(at=at)
-    if terms is None:
-        raise InputError(f"{law.law}: optimize needs a law in which every loss depends on one proportion")
-    c, alpha = _per_train_domain(terms, w, len(law.train_domains))
-    solution = minimize_separable(c, alpha, floor, cap)
-    _check_positive(law, solution.r, c)
+    solution, gain = _minimum(law, at, w, floor, cap)
     mixture = Mixture.from_array(law.train_domains, solution.r)
     losses = law.predict(mixture, at=at)[0]
     return Optimum(
         mixture=mixture,
-        objective=float(w @ losses),
+        objective=float(w[w > 0.0] @ losses[w > 0.0]),
         losses=dict(zip(law.eval_domains, losses.tolist(), strict=True)),
         weights=dict(zip(law.eval_domains, w.tolist(), strict=True)),
         floors=dict(zip(law.train_domains, floor.tolist(), strict=True)),
@@ -83,7 +83,7 @@ def optimize(
         at_floor=_names(law, (solution.r <= floor) & (floor > 0.0)),
         at_cap=_names(law, (solution.r >= cap) & (cap < 1.0)),
         multiplier=solution.multiplier,
-        kkt_residual=kkt_residual(c, alpha, floor, cap, solution),
+        kkt_residual=kkt_residual(gain, floor, cap, solution),
         at=float(at),
         x=law.x,
         law=law.law,
@@ -91,7 +91,26 @@ def optimize(
     )
 
 
-def _names(law: FittedLaw, held: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+def _minimum(law: FittedLaw, at: float, w: Array, floor: Array, cap: Array) -> tuple[Solution, Array]:
+    """Find the minimum by the method for the form of the law, with the gain of every domain there, shape (m,)."""
+    separable = law.separable(at=at)
+    if separable is not None:
+        c, alpha = _per_train_domain(separable, w, len(law.train_domains))
+        solution = minimize_separable(c, alpha, floor, cap)
+        _check_positive(law, solution.r, c)
+        return solution, separable_gain(c, alpha, solution.r)
+    terms = law.power_terms(at=at)
+    if terms is not None:
+        c = w * terms.scale
+        solution = minimize_power(terms.matrix, c, terms.alpha, floor, cap)
+        _check_reached(law, (c * terms.alpha > 0.0) & ~(terms.matrix @ solution.r > 0.0))
+        return solution, power_gain(terms.matrix, c, terms.alpha, solution.r)
+    raise InputError(
+        f"{law.law}: optimize needs a law that is separable or a power of linear functions of the proportions"
+    )
+
+
+def _names(law: FittedLaw, held: Mask) -> tuple[str, ...]:
     return tuple(domain for domain, is_held in zip(law.train_domains, held, strict=True) if is_held)
 
 
@@ -114,4 +133,14 @@ def _check_positive(law: FittedLaw, r: Array, c: Array) -> None:
         raise InputError(
             f"nothing speaks for any tokens of {', '.join(why)}, so the best proportion is 0, where {law.law} has "
             "no value: give these domains a floor"
+        )
+
+
+def _check_reached(law: FittedLaw, infinite: Mask) -> None:
+    """Refuse a minimum at which a loss with a weight is infinite: the bounds leave no other mixture."""
+    if infinite.any():
+        names = ", ".join(repr(domain) for domain, is_one in zip(law.eval_domains, infinite, strict=True) if is_one)
+        raise InputError(
+            f"floors or caps sum to 1 and leave nothing to the domains that lower the loss of {names}, which "
+            f"{law.law} makes infinite there: make room for them"
         )

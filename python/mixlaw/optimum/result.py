@@ -1,5 +1,6 @@
 """`Optimum`: the best mixture under a law, and how it is known to be the best."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Optimum:
     objective
         Weighted mean of `losses`, nats per token.
     losses
-        Evaluation domain -> predicted loss, nats per token.
+        Evaluation domain -> predicted loss, nats per token; infinite where a domain has no weight and the law no value.
     weights
         Evaluation domain -> its weight in the objective; they sum to 1.
     floors, caps
@@ -34,6 +35,7 @@ class Optimum:
         How much the objective would fall for each unit of share more, by the domains that no bound holds.
     kkt_residual
         Largest violation of the Lagrange conditions relative to `multiplier`: no more than rounding at the optimum.
+        No mixture between the bounds has an objective lower by more than 2 * `kkt_residual` * `multiplier`.
     at, x
         How long training is, and in what unit.
     law, fingerprint
@@ -57,20 +59,22 @@ class Optimum:
 
     def to_text(self) -> str:
         """Lay the optimum out as text for people."""
-        width = max(len("domain"), *map(len, (*self.mixture, *self.losses)))
+        domains = list(dict.fromkeys([*self.mixture, *self.losses]))
+        width = max(len("domain"), *map(len, domains))
         lines = [
             f"optimum under {self.law} at {self.at:.6g} {self.x}",
             f"objective (weighted mean loss): {self.objective:.6g} nats per token",
             "",
             f"{'domain':<{width}}  proportion  weight     loss  bound",
         ]
-        for domain, share in self.mixture.items():
+        for domain in domains:
+            share = f"{self.mixture[domain]:.6f}" if domain in self.mixture else "-"
             weight, loss = (
                 (f"{self.weights[domain]:6.4f}", f"{self.losses[domain]:7.4f}") if domain in self.losses else ("-", "-")
             )
             held = [f"floor {self.floors[domain]:.6g}"] if domain in self.at_floor else []
             held += [f"cap {self.caps[domain]:.6g}"] if domain in self.at_cap else []
-            line = f"{domain:<{width}}  {share:10.6f}  {weight:>6}  {loss:>7}  {', '.join(held)}"
+            line = f"{domain:<{width}}  {share:>10}  {weight:>6}  {loss:>7}  {', '.join(held)}"
             lines.append(line.rstrip())
         lines += [
             "",
@@ -80,7 +84,7 @@ class Optimum:
         return "\n".join(lines)
 
     def content(self) -> dict[str, Any]:
-        """Give everything that `write` writes, ready for JSON."""
+        """Give everything that `write` writes, ready for JSON; an infinite loss becomes null."""
         return {
             "law": self.law,
             "fingerprint": self.fingerprint,
@@ -88,7 +92,7 @@ class Optimum:
             "x": self.x,
             "mixture": dict(self.mixture),
             "objective": self.objective,
-            "losses": dict(self.losses),
+            "losses": {domain: loss if math.isfinite(loss) else None for domain, loss in self.losses.items()},
             "weights": dict(self.weights),
             "floors": dict(self.floors),
             "caps": dict(self.caps),

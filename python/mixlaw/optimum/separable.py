@@ -18,83 +18,41 @@ same domains are free and the sum is smooth.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from mixlaw.fitted import Array
+from mixlaw.optimum.lagrange import Solution, held_by_bounds, multiplier
 
-# Bounds whose sum is this close to 1 leave no freedom: decimal fractions rarely sum to 1 to the last bit.
-TIGHT = 1e-12
 MAX_NEWTON = 100
-
-
-class Solution(NamedTuple):
-    """The minimum.
-
-    Attributes
-    ----------
-    r
-        Proportions, shape (m,); a domain that pulls at nothing may stand at 0.
-    multiplier
-        lambda >= 0; where bounds hold every proportion, the smallest that satisfies the Lagrange conditions.
-    """
-
-    r: Array
-    multiplier: float
 
 
 def minimize_separable(c: Array, alpha: Array, floor: Array, cap: Array) -> Solution:
     """Minimise sum c / r**alpha over the simplex between bounds.
 
-    Share that no domain gains from is spread over those without a pull, in proportion to the room between their bounds.
+    Domains without a pull stand at their floor, which may be 0, unless `held_by_bounds` spreads share over them.
 
     Parameters
     ----------
     c, alpha
         Terms of the objective, finite and >= 0, shape (m,).
     floor, cap
-        Bounds, 0 <= floor <= cap <= 1 and 0 < cap, shape (m,); their sums lie on either side of 1, or within `TIGHT`.
+        Bounds, 0 <= floor <= cap <= 1 and 0 < cap, shape (m,); their sums lie on either side of 1, or within
+        `lagrange.TIGHT`.
     """
     pull = c * alpha
-    for bound in (floor, cap):
-        if abs(math.fsum(bound) - 1.0) <= TIGHT:
-            return Solution(bound.copy(), _smallest_multiplier(_gain(c, alpha, bound), bound, floor, cap))
     pulls = pull > 0.0
-    spare = math.fsum([1.0, *-cap[pulls], *-floor[~pulls]])
-    if spare >= 0.0:
-        room = np.where(pulls, 0.0, cap - floor)
-        extra = spare * room / room.sum() if spare else 0.0
-        return Solution(np.where(pulls, cap, floor) + extra, 0.0)
-    r = floor.copy()
-    r[pulls] = _shares(pull[pulls], alpha[pulls] + 1.0, floor[pulls], cap[pulls], 1.0 - math.fsum(floor[~pulls]))
-    gain = _gain(c, alpha, r)
-    free = (floor < r) & (r < cap)
-    if not free.any():
-        return Solution(r, _smallest_multiplier(gain, r, floor, cap))
-    return Solution(r, float(np.average(gain[free], weights=r[free])))
+    r = held_by_bounds(pulls, floor, cap)
+    if r is None:
+        r = floor.copy()
+        r[pulls] = _shares(pull[pulls], alpha[pulls] + 1.0, floor[pulls], cap[pulls], 1.0 - math.fsum(floor[~pulls]))
+    return Solution(r, multiplier(separable_gain(c, alpha, r), r, floor, cap))
 
 
-def kkt_residual(c: Array, alpha: Array, floor: Array, cap: Array, solution: Solution) -> float:
-    """Largest violation of the Lagrange conditions, relative to lambda where that is positive.
-
-    A domain between its bounds gains lambda, one at its floor at most that, one at its cap at least that.
-    """
-    excess = _gain(c, alpha, solution.r) - solution.multiplier
-    above = np.where(solution.r < cap, excess, 0.0)
-    below = np.where(solution.r > floor, -excess, 0.0)
-    return float(np.max(np.maximum(above, below), initial=0.0)) / (solution.multiplier or 1.0)
-
-
-def _gain(c: Array, alpha: Array, r: Array) -> Array:
+def separable_gain(c: Array, alpha: Array, r: Array) -> Array:
+    """Gain of every domain, shape (m,); infinite where a domain that pulls has no share."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(c * alpha > 0.0, c * alpha / r ** (alpha + 1.0), 0.0)
-
-
-def _smallest_multiplier(gain: Array, r: Array, floor: Array, cap: Array) -> float:
-    """Of a solution that bounds alone determine: what the best domain at its floor would gain."""
-    return float(np.max(gain[(r <= floor) & (floor < cap)], initial=0.0))
 
 
 def _shares(pull: Array, power: Array, floor: Array, cap: Array, total: float) -> Array:
