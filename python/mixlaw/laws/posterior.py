@@ -27,7 +27,7 @@ Whiten = Callable[[Array], Array]
 
 MAX_STEPS = 200
 # Relative change of the objective below which a step is the last.
-TOLERANCE = 1e-10
+TOLERANCE = 1e-8
 # Longest step of a parameter; all are logarithms, or of that order.
 LONGEST = 2.0
 

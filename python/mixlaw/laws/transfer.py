@@ -73,7 +73,7 @@ class Prior(NamedTuple):
     beta: tuple[float, float] = (math.log(0.3), 1.0)
     c: tuple[float, float] = (math.log(0.7), 1.5)
     alpha: tuple[float, float] = (math.log(0.08), 0.5)
-    T: tuple[float, float] = (-4.0, 2.0)
+    T: tuple[float, float] = (-5.0, 1.5)
     alpha_counts: tuple[float, float] = (2.0, 6.0)
     T_counts: tuple[float, float] = (50.0, 50.0)
     noise: float = 0.005
