@@ -8,7 +8,7 @@ PYTHON ?= python3
 # and weighs several GB; point this at a CPU wheel to save them.
 TORCH ?= torch==2.13.0
 TRITON ?= triton==3.7.1
-# full: about five minutes of two CPU cores. tiny: the same code path in seconds.
+# full: five to seven minutes of two CPU cores. tiny: the same code path in seconds.
 SCALE ?= full
 DEMO_OUT ?= demo-out
 BENCH_SECONDS ?= 600
