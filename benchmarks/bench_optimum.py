@@ -93,7 +93,8 @@ class Problem:
             eval_domains=measured,
             x="tokens",
             x_range=(1.0, 100.0),
-            params=None,
+            sizes=(),
+            mixtures=np.empty((0, len(train))),
             fingerprint="planted",
             coefficients={
                 domain: dict(zip(names, map(Coefficient, mine), strict=True))

@@ -33,7 +33,8 @@ def law() -> Constant:
         eval_domains=("web", "a<b"),
         x="tokens",
         x_range=(1e9, 2e10),
-        params=1e8,
+        sizes=(1e8,),
+        mixtures=np.array([[0.25, 0.25, 0.5]]),
         fingerprint="abc123",
         coefficients={
             "web": {"C": Coefficient(2.5, 0.125)},
@@ -133,7 +134,7 @@ def test_the_file_is_json_without_nan(law: Constant, tmp_path: Path) -> None:
         raise AssertionError(constant)
 
     content = json.loads((tmp_path / "law.json").read_text(), parse_constant=refuse)
-    assert content["schema"] == "mixlaw.fitted-law/1"
+    assert content["schema"] == "mixlaw.fitted-law/2"
     assert content["law"] == "constant"
     assert content["x"] == {"unit": "tokens", "min": 1e9, "max": 2e10}
     assert content["coefficients"]["a<b"]["C"] == {"value": 0.0, "standard_error": None, "note": "at its bound 0"}

@@ -287,6 +287,118 @@ def test_no_tables_make_no_table() -> None:
         RunTable.concat([])
 
 
+def test_the_message_about_other_domains_names_what_makes_them_the_same() -> None:
+    with pytest.raises(InputError, match="make them the same with add_domain, split_domain or merge_domains"):
+        RunTable.concat([table(), table(train_domains=["web", "law"])])
+    with pytest.raises(InputError, match="make them the same with keep_losses"):
+        RunTable.concat([table(), table(eval_domains=["web", "code", "maths"])])
+
+
+def test_an_added_domain_had_no_tokens() -> None:
+    runs = table().add_domain("law")
+    assert runs.train_domains == ("web", "code", "law")
+    assert runs.mixture("b") == {"web": 0.9, "code": 0.1, "law": 0.0}
+    assert_same(runs.drop_domain("law"), table())
+    with pytest.raises(InputError, match="training domain 'web' stands twice"):
+        table().add_domain("web")
+
+
+def test_a_dropped_domain_leaves_the_runs_without_it() -> None:
+    runs = table(proportions=[[1.0, 0.0]] * 2 + [[0.9, 0.1]] * 2)
+    assert_same(
+        runs.drop_domain("code"),
+        table(proportions=[[1.0]] * 4, train_domains=["web"]).select([True, True, False, False]),
+    )
+    with pytest.raises(InputError, match="every run has tokens of 'web'; keep the domain, and give it a cap of 0"):
+        runs.drop_domain("web")
+    with pytest.raises(InputError, match="no training domain 'cod'; did you mean 'code'"):
+        runs.drop_domain("cod")
+
+
+@given(tables(), st.data())
+def test_a_domain_that_is_split_and_merged_again_is_what_it_was(runs: RunTable, data: st.DataObject) -> None:
+    domain = data.draw(st.sampled_from(runs.train_domains))
+    parts = data.draw(
+        st.lists(names.filter(lambda name: name not in runs.train_domains), min_size=1, max_size=3, unique=True)
+    )
+    shares = data.draw(st.lists(st.integers(0, 9), min_size=len(parts), max_size=len(parts)).filter(any))
+    mixture = Mixture.proportional(dict(zip(parts, shares, strict=True)))
+    split = runs.split_domain(domain, mixture)
+    at = runs.train_domains.index(domain)
+    assert split.train_domains[at : at + len(parts)] == tuple(parts)
+    for k, part in enumerate(parts):
+        np.testing.assert_allclose(split.proportions[:, at + k], mixture[part] * runs.proportions[:, at], atol=1e-15)
+    merged = split.merge_domains(reversed(parts), domain)
+    assert merged.train_domains == runs.train_domains
+    np.testing.assert_allclose(merged.proportions, runs.proportions, atol=1e-12)
+    np.testing.assert_array_equal(merged.losses, runs.losses)
+    assert merged.runs == runs.runs
+
+
+def test_a_part_may_keep_the_name_and_merged_domains_stand_where_the_first_did() -> None:
+    runs = table().split_domain("web", {"forum": 0.25, "web": 0.75})
+    assert runs.train_domains == ("forum", "web", "code")
+    assert runs.mixture("a") == {"forum": 0.125, "web": 0.375, "code": 0.5}
+    assert runs.merge_domains(["code", "forum"], "code").train_domains == ("code", "web")
+    assert runs.merge_domains(["code", "forum"], "code").mixture("a") == {"code": 0.625, "web": 0.375}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda runs: runs.split_domain("law", {"a": 1.0}), "no training domain 'law'"),
+        (lambda runs: runs.split_domain("web", {"a": 0.5, "b": 0.4}), "sum to 0.9, not 1"),
+        (lambda runs: runs.split_domain("web", {"code": 0.5, "b": 0.5}), "training domain 'code' stands twice"),
+        (lambda runs: runs.merge_domains(["web", "law"], "x"), "no training domain 'law'"),
+        (lambda runs: runs.merge_domains(["web", "web"], "x"), "training domain 'web' stands twice"),
+        (lambda runs: runs.merge_domains([], "x"), "no domains to merge"),
+        (lambda runs: runs.merge_domains(["web"], "code"), "training domain 'code' stands twice"),
+        (lambda runs: runs.keep_losses([]), "at least one evaluation domain"),
+        (lambda runs: runs.keep_losses(["mth"]), "no losses of 'mth'; did you mean 'math'?"),
+        (lambda runs: runs.keep_losses(["web", "web"]), "evaluation domain 'web' stands twice"),
+    ],
+)
+def test_a_change_of_domains_that_cannot_be_is_refused(change: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        change(table())
+
+
+def test_losses_are_kept_in_the_order_given() -> None:
+    runs = table().keep_losses(["math", "web"])
+    assert runs.eval_domains == ("math", "web")
+    np.testing.assert_array_equal(runs.losses, table().losses[:, [2, 0]])
+    assert_same(runs, table(losses=table().losses[:, [2, 0]], eval_domains=["math", "web"]))
+
+
+def test_earlier_runs_of_fewer_domains_help_to_fit_a_law() -> None:
+    from mixlaw import laws
+
+    rng, T = np.random.default_rng(0), np.array([[1.0, 0.1, 0.3], [0.05, 1.0, 0.02], [0.3, 0.1, 1.0]])
+
+    def runs(mixtures: Any, name: str, **domains: Any) -> RunTable:
+        whole = mixtures if mixtures.shape[1] == 3 else np.pad(mixtures, ((0, 0), (0, 1)))
+        losses = 2.0 * (whole @ T.T) ** -np.array([0.06, 0.15, 0.1])
+        run = [f"{name}{k}" for k in range(len(mixtures))]
+        return RunTable.from_arrays(mixtures, losses, eval_domains=["a", "b", "c"], tokens=1e9, run=run, **domains)
+
+    earlier = runs(rng.dirichlet(np.ones(2), 8), "early", train_domains=["a", "b"])
+    later = runs(rng.dirichlet(np.ones(3), 4), "late", train_domains=["a", "b", "c"])
+    together = RunTable.concat([earlier.add_domain("c"), later])
+    new = runs(rng.dirichlet(np.ones(3), 50), "new", train_domains=["a", "b", "c"])
+    error = [
+        np.abs(laws.get("transfer").fit(table).predict(new.proportions, at=1e9) / new.losses - 1.0).mean()
+        for table in (together, later)
+    ]
+    assert error[0] < 0.7 * error[1]
+
+
+def test_the_example_of_domains_that_change_is_what_comes_out() -> None:
+    import doctest
+
+    path = Path(__file__).parents[1] / "docs" / "run-table.md"
+    assert doctest.testfile(str(path), module_relative=False) == doctest.TestResults(failed=0, attempted=8)
+
+
 def test_a_fingerprint_follows_the_content() -> None:
     reference = table().fingerprint()
     assert len(reference) == 64

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test holds the two lists together
     from mixlaw.corpus import Corpus as Corpus
+    from mixlaw.design import propose as propose
+    from mixlaw.design import temperature_mixture as temperature_mixture
+    from mixlaw.design import unimax_mixture as unimax_mixture
     from mixlaw.entropy.counter import Entropies as Entropies
     from mixlaw.entropy.counter import NgramCounter as NgramCounter
     from mixlaw.entropy.counter import entropies as entropies
@@ -16,6 +19,11 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
     from mixlaw.errors import InputError as InputError
     from mixlaw.errors import MixlawError as MixlawError
     from mixlaw.fitted import FittedLaw as FittedLaw
+    from mixlaw.laws.compare import compare as compare
+    from mixlaw.laws.comparison import Comparison as Comparison
+    from mixlaw.laws.diagnose import diagnose as diagnose
+    from mixlaw.laws.finding import Finding as Finding
+    from mixlaw.laws.more_runs import more_runs as more_runs
     from mixlaw.mixture import Mixture as Mixture
     from mixlaw.optimum import Optimum as Optimum
     from mixlaw.optimum import optimize as optimize
@@ -28,10 +36,12 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
 
 # Public name -> the module that defines it.
 _PUBLIC = {
+    "Comparison": "mixlaw.laws.comparison",
     "Corpus": "mixlaw.corpus",
     "CorpusSplit": "mixlaw.train.split",
     "Entropies": "mixlaw.entropy.counter",
     "EntropyTable": "mixlaw.entropy_table",
+    "Finding": "mixlaw.laws.finding",
     "FittedLaw": "mixlaw.fitted",
     "InputError": "mixlaw.errors",
     "MixlawError": "mixlaw.errors",
@@ -40,12 +50,18 @@ _PUBLIC = {
     "Optimum": "mixlaw.optimum",
     "ProxySettings": "mixlaw.train.settings",
     "RunTable": "mixlaw.runs",
+    "compare": "mixlaw.laws.compare",
+    "diagnose": "mixlaw.laws.diagnose",
     "entropies": "mixlaw.entropy.counter",
     "load_corpus": "mixlaw.reading",
     "measure_entropies": "mixlaw.entropy.measure",
+    "more_runs": "mixlaw.laws.more_runs",
     "optimize": "mixlaw.optimum",
+    "propose": "mixlaw.design",
     "split_corpus": "mixlaw.train.split",
+    "temperature_mixture": "mixlaw.design",
     "train_proxies": "mixlaw.train.campaign",
+    "unimax_mixture": "mixlaw.design",
 }
 # Submodules that are public as they are: `mixlaw.laws.get(...)`.
 _PUBLIC_MODULES = {"kernels", "laws"}

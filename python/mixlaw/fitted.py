@@ -15,9 +15,10 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from html import escape
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,30 @@ from mixlaw.errors import InputError
 from mixlaw.files import write_json
 from mixlaw.mixture import ROUNDED, Mixture
 
-SCHEMA = "mixlaw.fitted-law/1"
+SCHEMA = "mixlaw.fitted-law/2"
+# How far coefficients move, in standard deviations, to see what that changes to first order.
+STEP = 0.05
 
 Array = npt.NDArray[np.float64]
 Axis = Literal["tokens", "steps"]
-Proportions = npt.ArrayLike | Mixture | Sequence[Mixture]
+# In what a coefficient is taken to be normally distributed: its logarithm; itself, cut off at 0; or itself.
+Scale = Literal["log", "positive", "real"]
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveProportions:
+    """Proportions in which repeated tokens count for less than new ones, so that a row may sum to less than 1.
+
+    Attributes
+    ----------
+    array
+        Shape (q, m), in the order of `FittedLaw.train_domains`.
+    """
+
+    array: Array
+
+
+Proportions = npt.ArrayLike | Mixture | Sequence[Mixture] | EffectiveProportions
 
 
 class Coefficient(NamedTuple):
@@ -132,8 +152,10 @@ class FittedLaw(ABC):
         Unit of `at`: ``"tokens"`` or ``"steps"``.
     x_range
         Smallest and largest x of the runs.
-    params
-        Model size of the runs; None where they record none.
+    sizes
+        Model sizes of the runs in parameters, ascending; empty where they record none.
+    mixtures
+        Proportions of the runs, each mixture once, shape (k, m).
     fingerprint
         `RunTable.fingerprint` of the runs.
     coefficients
@@ -146,6 +168,8 @@ class FittedLaw(ABC):
         Rank correlation of the mean loss at the end of each run with its prediction; None where it is not defined.
     notes
         What a reader has to know, in sentences.
+    extra
+        What else the law needs to predict, in the types of JSON; empty for most.
     """
 
     law: ClassVar[str]
@@ -155,13 +179,20 @@ class FittedLaw(ABC):
     eval_domains: tuple[str, ...]
     x: Axis
     x_range: tuple[float, float]
-    params: float | None
+    sizes: tuple[float, ...]
+    mixtures: Array
     fingerprint: str
     coefficients: Mapping[str, Mapping[str, Coefficient]]
     covariance: Mapping[str, Array]
     quality: Mapping[str, DomainFit]
     spearman: float | None
     notes: tuple[str, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def scale(name: str) -> Scale:
+        """In what a coefficient of that name is taken to be normally distributed; see `draws`."""
+        return "real"
 
     @abstractmethod
     def predict(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
@@ -170,11 +201,12 @@ class FittedLaw(ABC):
         Parameters
         ----------
         proportions
-            Shape (q, m) in the order of `train_domains`; or a `Mixture`, or a sequence of them.
+            Shape (q, m) in the order of `train_domains`; or a `Mixture`, or a sequence of them; or
+            `EffectiveProportions`.
         at
             How far training has come, in the unit `x`: one number, or one a mixture, shape (q,).
         params
-            Model size; that of the runs if not given.
+            Model size in parameters; that of the runs if not given, which takes runs of one size.
 
         Returns
         -------
@@ -185,7 +217,8 @@ class FittedLaw(ABC):
         ------
         InputError
             If a proportion is negative or not finite, a row does not sum to 1 within 5e-3, a mixture has other domains,
-            `at` is not positive, or the law cannot speak about `at` or `params`.
+            `at` is not positive, the law cannot speak about `at` or `params`, or `params` is not given and the runs
+            have several sizes.
         """
 
     @abstractmethod
@@ -200,8 +233,140 @@ class FittedLaw(ABC):
         """Give the terms of the law at `at` if it is a power of a linear function of r, None if it is not."""
         return None
 
+    def interval(
+        self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None, level: float = 0.9
+    ) -> tuple[Array, Array]:
+        """Give bounds between which the losses of a new run fall with probability `level`.
+
+        The width has two parts: how far coefficients are uncertain (the first-order effect of their covariance on the
+        log loss), and how far single runs deviate from the law (`DomainFit.residual_sd`). Both are taken to be normal,
+        and how large they are to be known no better than the runs of the domain allow (Student's t).
+
+        Parameters
+        ----------
+        proportions, at, params
+            As for `predict`.
+        level
+            Between 0 and 1.
+
+        Returns
+        -------
+        tuple of ndarray
+            Lower and upper bounds in nats per token, each of shape (q, e).
+
+        Raises
+        ------
+        InputError
+            As `predict` does; if `level` is no probability; or if the fit has no standard errors, as with two runs.
+        """
+        from scipy.stats import t
+
+        if not 0.0 < level < 1.0:
+            raise InputError(f"level: expected a probability between 0 and 1, not {level!r}")
+        center = np.log(self.predict(proportions, at=at, params=params))
+        variance = self.log_variance(proportions, at=at, params=params)
+        fits = [self.quality[domain] for domain in self.eval_domains]
+        for domain, fit in zip(self.eval_domains, fits, strict=True):
+            if fit.residual_sd is None:
+                raise InputError(f"domain {domain!r}: as many coefficients as rows leave nothing to tell deviations by")
+            variance[:, self.eval_domains.index(domain)] += fit.residual_sd**2
+        quantile = t.ppf(0.5 + 0.5 * level, [max(1, fit.runs - 1) for fit in fits])
+        width = quantile * np.sqrt(variance)
+        return np.exp(center - width), np.exp(center + width)
+
+    def log_variance(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """Variance of the predicted log loss that comes from the coefficients, to first order, shape (q, e).
+
+        See `interval` for parameters and errors.
+        """
+        return np.asarray(np.sum(self.sensitivities(proportions, at=at, params=params) ** 2, axis=0))
+
+    def sensitivities(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """Change of the log loss with independent standard normal variables, which move all coefficients.
+
+        See `interval` for parameters and errors.
+
+        Returns
+        -------
+        ndarray
+            Shape (p, q, e), p variables for each evaluation domain: its coefficients have the covariance that the fit
+            found. The variance of the log loss is the sum of squares over p, to first order.
+        """
+        factors = self._factors
+        changes = []
+        for k in range(max(factor.shape[1] for factor in factors)):
+            steps = [np.asarray(np.arange(factor.shape[1]) == k, dtype=np.float64) for factor in factors]
+            up, down = (
+                np.log(self._moved([length * step for step in steps]).predict(proportions, at=at, params=params))
+                for length in (STEP, -STEP)
+            )
+            changes.append((up - down) / (2.0 * STEP))
+        return np.array(changes)
+
+    def log_covariance(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """Covariance between the mixtures of what `log_variance` is the variance of, shape (e, q, q).
+
+        See `interval` for parameters and errors.
+        """
+        changes = self.sensitivities(proportions, at=at, params=params)
+        return np.asarray(np.einsum("pqe,pre->eqr", changes, changes))
+
+    def draws(self, count: int, *, seed: int = 0) -> list[Self]:
+        """Draw laws whose coefficients differ as their covariance says, independently between evaluation domains.
+
+        Raises
+        ------
+        InputError
+            If the fit has no standard errors.
+        """
+        rng = np.random.default_rng(seed)
+        return [self._moved([rng.normal(size=(f.shape[1],)) for f in self._factors]) for _ in range(count)]
+
+    @cached_property
+    def _factors(self) -> list[Array]:
+        """F of each evaluation domain, F F' the covariance of its coefficients, each in its `scale`."""
+        factors = []
+        for domain in self.eval_domains:
+            mine = self.coefficients[domain]
+            known = np.isfinite(np.diag(self.covariance[domain]))
+            if not known.any():
+                why = "; ".join(dict.fromkeys(one.note for one in mine.values() if one.note)) or f"{self.law} has none"
+                raise InputError(f"domain {domain!r}: the fit gives no standard errors ({why}), and so no intervals")
+            covariance = np.where(np.outer(known, known), self.covariance[domain], 0.0)
+            unit = np.array([one.value if self.scale(name) == "log" else 1.0 for name, one in mine.items()])
+            unit[unit == 0.0] = math.inf  # at its bound, or absent: it does not move
+            values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
+            keep = values > 0.0
+            # Of all such F the symmetric one, which does not depend on the order or signs of eigenvectors.
+            factors.append((vectors[:, keep] * np.sqrt(values[keep])) @ vectors[:, keep].T)
+        return factors
+
+    def _moved(self, steps: Sequence[Array]) -> Self:
+        """The law with the coefficients of each evaluation domain moved by F @ step."""
+        coefficients = {}
+        for domain, factor, step in zip(self.eval_domains, self._factors, steps, strict=True):
+            change = (factor @ step).tolist()
+            coefficients[domain] = {
+                name: one._replace(value=_shifted(one.value, by, self.scale(name)))
+                for (name, one), by in zip(self.coefficients[domain].items(), change, strict=True)
+            }
+        return replace(self, coefficients=coefficients)
+
+    def size(self, params: float | None) -> float | None:
+        """`params`, or the one size of the runs; None where they record none, `InputError` if they have several."""
+        if params is not None:
+            if not (math.isfinite(params) and params > 0.0):
+                raise InputError(f"params: a model size is positive and finite, not {params!r}")
+            return float(params)
+        if len(self.sizes) > 1:
+            raise InputError(f"params: the runs have {len(self.sizes)} model sizes, so say for which to predict")
+        return self.sizes[0] if self.sizes else None
+
     def to_array(self, proportions: Proportions) -> Array:
         """Proportions as shape (q, m) in the order of `train_domains`; see `predict` for what is refused."""
+        least = 1.0 - ROUNDED
+        if isinstance(proportions, EffectiveProportions):
+            proportions, least = proportions.array, 0.0
         if isinstance(proportions, Mixture):
             proportions = [proportions]
         if isinstance(proportions, Sequence) and any(isinstance(row, Mixture) for row in proportions):
@@ -225,10 +390,11 @@ class FittedLaw(ABC):
                 f"mixture {row}, domain {self.train_domains[column]!r}: "
                 f"the proportion must be finite and >= 0, not {array[row, column]}"
             )
-        off = np.abs(array.sum(axis=1) - 1.0) > ROUNDED
+        total = array.sum(axis=1)
+        off = (total < least) | (total > 1.0 + ROUNDED)
         if off.any():
             row = int(np.argmax(off))
-            raise InputError(f"mixture {row}: the proportions sum to {array[row].sum():.6g}, not 1")
+            raise InputError(f"mixture {row}: the proportions sum to {total[row]:.6g}, not 1")
         return array
 
     def positions(self, at: npt.ArrayLike, q: int) -> Array:
@@ -274,7 +440,7 @@ class FittedLaw(ABC):
         )
 
     def _facts(self) -> list[str]:
-        size = f", models of {self.params:.6g} parameters" if self.params is not None else ""
+        size = f", models of {', '.join(f'{size:.6g}' for size in self.sizes)} parameters" if self.sizes else ""
         rank = "not defined" if self.spearman is None else f"{self.spearman:.3f}"
         return [
             f"x: {self.x}, {self.x_range[0]:.6g} to {self.x_range[1]:.6g} in the runs{size}",
@@ -282,8 +448,12 @@ class FittedLaw(ABC):
             f"data: {self.fingerprint}",
         ]
 
+    def _reported(self) -> list[str]:
+        """Names of the coefficients that a report shows."""
+        return list(next(iter(self.coefficients.values())))
+
     def _tables(self) -> Iterator[list[tuple[str, ...]]]:
-        names = list(next(iter(self.coefficients.values())))
+        names = self._reported()
         yield [
             ("domain", *names),
             *((domain, *(_shown(mine[name]) for name in names)) for domain, mine in self.coefficients.items()),
@@ -326,7 +496,8 @@ class FittedLaw(ABC):
         return {
             "law": self.law,
             "x": {"unit": self.x, "min": self.x_range[0], "max": self.x_range[1]},
-            "params": self.params,
+            "sizes": list(self.sizes),
+            "mixtures": self.mixtures.tolist(),
             "train_domains": list(self.train_domains),
             "eval_domains": list(self.eval_domains),
             "fingerprint": self.fingerprint,
@@ -344,11 +515,18 @@ class FittedLaw(ABC):
             "quality": {domain: asdict(fit) for domain, fit in self.quality.items()},
             "spearman": self.spearman,
             "notes": list(self.notes),
+            "extra": dict(self.extra),
         }
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted law as JSON, atomically; `mixlaw.laws.read` gives it back to the last bit."""
         write_json(path, SCHEMA, self.content())
+
+
+def _shifted(value: float, by: float, scale: Scale) -> float:
+    if scale == "log":
+        return value * math.exp(by)
+    return max(0.0, value + by) if scale == "positive" else value + by
 
 
 def _shown(one: Coefficient) -> str:

@@ -18,14 +18,14 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, fields
+from dataclasses import InitVar, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import InputError, did_you_mean, require
-from mixlaw.mixture import Mixture
+from mixlaw.mixture import Mixture, check_domains
 from mixlaw.run_checks import ArrayPlaces, Places, check
 from mixlaw.run_formats import RunsRead, read_files, read_sheet
 from mixlaw.sheet import Sheet, write_sheet
@@ -249,7 +249,11 @@ class RunTable:
                 here, there = set(getattr(part, kind)), set(getattr(first, kind))
                 if here != there:
                     only = ", ".join(sorted(map(repr, here ^ there)))
-                    raise InputError(f"table {number} has other {kind} than table 0: only one of them has {only}")
+                    do = "add_domain, split_domain or merge_domains" if kind == "train_domains" else "keep_losses"
+                    raise InputError(
+                        f"table {number} has other {kind} than table 0: only one of them has {only}; "
+                        f"make them the same with {do}"
+                    )
         train = [[part.train_domains.index(domain) for domain in first.train_domains] for part in parts]
         evaluation = [[part.eval_domains.index(domain) for domain in first.eval_domains] for part in parts]
         columns: dict[str, Any] = {
@@ -296,6 +300,95 @@ class RunTable:
             losses=self.losses[chosen],
             **columns,
         )
+
+    def add_domain(self, domain: str) -> "RunTable":
+        """Add a training domain of which the runs had no tokens.
+
+        Raises
+        ------
+        InputError
+            If there is one of that name.
+        """
+        return self._trained_on((*self.train_domains, domain), np.pad(self.proportions, ((0, 0), (0, 1))))
+
+    def drop_domain(self, domain: str) -> "RunTable":
+        """Keep the runs that had no tokens of a training domain, and leave the domain out.
+
+        Raises
+        ------
+        InputError
+            If there is no such domain, or every run had tokens of it.
+        """
+        at = self._position(domain)
+        without = self.proportions[:, at] == 0.0
+        if not without.any():
+            raise InputError(
+                f"every run has tokens of {domain!r}; keep the domain, and give it a cap of 0 where no more is wanted"
+            )
+        kept = self.select(without)
+        names = [name for name in self.train_domains if name != domain]
+        return kept._trained_on(names, np.delete(kept.proportions, at, axis=1))
+
+    def split_domain(self, domain: str, shares: Mapping[str, float]) -> "RunTable":
+        """Put parts in the place of a training domain that consisted of them.
+
+        Parameters
+        ----------
+        domain
+            The training domain, whose tokens were drawn from all parts alike.
+        shares
+            Part -> its share of the tokens of the domain; they sum to 1, as those of a `Mixture` do.
+
+        Raises
+        ------
+        InputError
+            If there is no such domain, the shares are no mixture, or a part has the name of another domain.
+        """
+        at, parts = self._position(domain), Mixture(shares)
+        names = (*self.train_domains[:at], *parts, *self.train_domains[at + 1 :])
+        divided = self.proportions[:, at, None] * np.array(list(parts.values()))
+        return self._trained_on(names, np.insert(np.delete(self.proportions, at, 1), [at] * len(parts), divided, 1))
+
+    def merge_domains(self, domains: Iterable[str], into: str) -> "RunTable":
+        """Put one training domain in the place of several; its proportion is the sum of theirs.
+
+        Raises
+        ------
+        InputError
+            If there is no such domain, one stands twice, or `into` is the name of another domain.
+        """
+        merged = list(domains)
+        check_domains(merged, "training domain")
+        at = sorted(map(self._position, merged))
+        if not at:
+            raise InputError("no domains to merge")
+        names = [name for name in self.train_domains if name not in merged]
+        names.insert(at[0], into)
+        together = self.proportions[:, at].sum(axis=1)
+        return self._trained_on(names, np.insert(np.delete(self.proportions, at, 1), at[0], together, 1))
+
+    def keep_losses(self, domains: Iterable[str]) -> "RunTable":
+        """Keep the losses of some evaluation domains, in the order given.
+
+        Raises
+        ------
+        InputError
+            If a domain was not evaluated or stands twice, or none is given.
+        """
+        kept = tuple(domains)
+        for domain in kept:
+            if domain not in self.eval_domains:
+                raise InputError(f"there are no losses of {domain!r}{did_you_mean(domain, self.eval_domains)}")
+        at = [self.eval_domains.index(domain) for domain in kept]
+        return replace(self, eval_domains=kept, losses=self.losses[:, at])
+
+    def _position(self, domain: str) -> int:
+        if domain not in self.train_domains:
+            raise InputError(f"there is no training domain {domain!r}{did_you_mean(domain, self.train_domains)}")
+        return self.train_domains.index(domain)
+
+    def _trained_on(self, domains: Iterable[str], proportions: Floats) -> "RunTable":
+        return replace(self, train_domains=tuple(domains), proportions=proportions)
 
     def x(self, name: str) -> Floats:
         """Training so far at each row, shape (n,): tokens if `name` is ``"tokens"``, optimizer steps if ``"steps"``.

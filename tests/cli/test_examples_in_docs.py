@@ -46,3 +46,32 @@ def test_the_pages_of_entropy_and_tokenize_show_what_is_printed(
         command, _, expected = block.partition("\n")
         done = mixlaw(*shlex.split(command)[2:])
         assert done.stderr + done.stdout == expected
+
+
+def test_the_pages_of_compare_and_diagnose_show_what_is_printed(
+    mixlaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs.csv").write_text(*blocks("fit", "csv"))
+    Path("suspect.csv").write_text(*blocks("diagnose", "csv"))
+    Path("much-web.json").write_text(*blocks("diagnose", "json"))
+    shown = [block for page in ("compare", "diagnose") for block in blocks(page, "console")]
+    assert len(shown) == 2
+    for block in shown:
+        command, _, expected = block.partition("\n")
+        done = mixlaw(*shlex.split(command)[2:])
+        assert done.stderr + done.stdout == expected
+
+
+def test_the_pages_of_propose_and_baseline_show_what_is_printed(
+    mixlaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs.csv").write_text(*blocks("fit", "csv"))
+    assert mixlaw("fit", "runs.csv", "--out", "law.json").code == 0
+    shown = [block for page in ("propose", "baseline") for block in blocks(page, "console")]
+    assert len(shown) == 3
+    for block in shown:
+        command, _, expected = block.partition("\n")
+        done = mixlaw(*shlex.split(command)[2:])
+        assert done.stderr + done.stdout == expected

@@ -54,6 +54,61 @@ def test_a_law_may_be_fitted_to_steps(mixlaw, runs: Path) -> None:
     assert content["x"] == {"unit": "steps", "min": 10.0, "max": 80.0}
 
 
+@pytest.mark.parametrize("name", laws.names())
+def test_every_law_may_be_fitted(mixlaw, runs: Path, tmp_path: Path, name: str) -> None:
+    final = ["--final"] if name in ("linear", "trees") else []
+    done = mixlaw("fit", runs, "--law", name, *final, "--out", tmp_path / "law.json")
+    assert done.code == 0
+    law = laws.read(tmp_path / "law.json")
+    assert law.law == name
+    assert done.stdout == law.report() + "\n"
+
+
+@pytest.mark.parametrize("name", ["linear", "trees"])
+def test_laws_of_one_checkpoint_say_how_to_take_the_last(mixlaw, runs: Path, name: str) -> None:
+    refused = mixlaw("fit", runs, "--law", name)
+    assert refused.code == 2
+    assert (
+        f"runs.csv: {name} has no term in the length of training, and the runs have several checkpoints"
+        in refused.stderr
+    )
+    assert "`mixlaw fit --final`" in refused.stderr
+
+
+def test_the_last_checkpoints_may_be_chosen(mixlaw, runs: Path) -> None:
+    content = json.loads(mixlaw("fit", runs, "--law", "bimix", "--final", "--json").stdout)
+    assert content["x"] == {"unit": "tokens", "min": 800.0, "max": 800.0}
+    assert content["quality"]["web"]["rows"] == 4
+
+
+def test_a_fit_may_be_robust(mixlaw, runs: Path) -> None:
+    edited = runs.read_text().splitlines()
+    cells = edited[6].split(",")
+    cells[-1] = str(1.2 * float(cells[-1]))
+    edited[6] = ",".join(cells)
+    runs.write_text("\n".join(edited) + "\n")
+
+    def alpha(*words: str) -> float:
+        content = json.loads(mixlaw("fit", runs, "--law", "bimix", "--json", *words).stdout)
+        return content["coefficients"]["code"]["alpha"]["value"]
+
+    assert abs(alpha("--robust") - 0.3) < 0.01 * abs(alpha() - 0.3)
+
+
+def test_several_sizes_are_one_fit_where_the_law_has_a_size_term(mixlaw, runs: Path) -> None:
+    header, *rows = runs.read_text().splitlines()
+    at = header.split(",").index("params")
+    big = []
+    for row in rows:
+        cells = row.split(",")
+        cells[0], cells[at] = f"big-{cells[0]}", "2000000"
+        big.append(",".join(cells))
+    runs.write_text("\n".join([header, *rows, *big]) + "\n")
+    for name in ("exponential", "additive", "joint"):
+        content = json.loads(mixlaw("fit", runs, "--law", name, "--json").stdout)
+        assert content["sizes"] == [1e6, 2e6]
+
+
 @pytest.mark.filterwarnings("default:.*rows left out")
 def test_losses_may_stand_in_a_second_file_whose_untrained_column_is_left_out(mixlaw, tmp_path: Path) -> None:
     (tmp_path / "ratios.csv").write_text("run,web,code\na,0.2,0.8\nb,0.5,0.5\nc,0.9,0.1\n")
@@ -95,11 +150,11 @@ def test_one_size_of_several_may_be_chosen(mixlaw, runs: Path) -> None:
         cells[at] = "2000000"
     small = [row for row in rows if "run-0.8" not in row]
     runs.write_text("\n".join([header, *small, *(",".join(cells) for cells in big)]) + "\n")
-    refused = mixlaw("fit", runs)
+    refused = mixlaw("fit", runs, "--law", "bimix")
     assert refused.code == 2
     assert "runs.csv: the runs have models of 2 sizes (1e+06, 2e+06)" in refused.stderr
     content = json.loads(mixlaw("fit", runs, "--params", "1e6", "--json").stdout)
-    assert content["params"] == 1e6
+    assert content["sizes"] == [1e6]
     assert content["quality"]["web"]["runs"] == 3
     absent = mixlaw("fit", runs, "--params", "3e6")
     assert absent.code == 2
@@ -113,7 +168,8 @@ def test_runs_that_cannot_identify_the_law_are_refused(mixlaw, runs: Path) -> No
     assert done.code == 2
     assert done.stdout == ""
     assert done.stderr == (
-        f"mixlaw: {runs}: the runs have one mixture only, so alpha cannot be determined: add runs of other mixtures\n"
+        f"mixlaw: {runs}: the runs have one mixture only, of which no law of mixtures follows: "
+        "add runs of other mixtures\n"
     )
 
 

@@ -94,4 +94,4 @@ def test_a_file_that_is_no_law_is_bad_input(mixlaw, tmp_path: Path) -> None:
     half = mixture(tmp_path / "half.json", 0.5)
     done = mixlaw("predict", half, "--mixture", half, "--at", "1600")
     assert done.code == 2
-    assert "expected a file of schema 'mixlaw.fitted-law/1', found 'mixlaw.mixture/1'" in done.stderr
+    assert "expected a file of schema 'mixlaw.fitted-law/2', found 'mixlaw.mixture/1'" in done.stderr

@@ -37,7 +37,8 @@ def law_of(**values: list[float]) -> FittedBiMix:
         eval_domains=domains,
         x="tokens",
         x_range=(1.0, 100.0),
-        params=None,
+        sizes=(),
+        mixtures=np.empty((0, 1)),
         fingerprint="none",
         coefficients={
             domain: {name: Coefficient(values[name][k]) for name in COEFFICIENTS} for k, domain in enumerate(domains)
@@ -223,7 +224,7 @@ def test_an_optimiser_that_stops_early_is_reported(plant: Plant, monkeypatch: py
 
 def test_one_mixture_is_refused(plant: Plant) -> None:
     _, runs = plant(mixtures=1)
-    with pytest.raises(FitError, match=r"^the runs have one mixture only, so alpha cannot be determined"):
+    with pytest.raises(FitError, match=r"^the runs have one mixture only, of which no law of mixtures follows"):
         BiMix().fit(runs)
 
 
@@ -450,7 +451,7 @@ def test_separable_terms_rebuild_the_prediction_in_any_order_of_domains(plant: P
 def test_a_model_size_other_than_that_of_the_runs_is_refused(plant: Plant) -> None:
     _, runs = plant(params=1e6)
     law = BiMix().fit(runs)
-    assert law.params == 1e6
+    assert law.sizes == (1e6,)
     law.predict([[0.2, 0.5, 0.3]], at=1e9, params=1e6)
     with pytest.raises(InputError, match=r"its runs have 1e\+06, it cannot predict for 2e\+06 parameters"):
         law.predict([[0.2, 0.5, 0.3]], at=1e9, params=2e6)

@@ -72,7 +72,7 @@ def change(path: Path, *keys: str, to: Any) -> None:
         (["x"], [1], r"x: expected an object, not \[1\]"),
         (["x", "unit"], "bytes", "x: the unit is 'tokens' or 'steps', not 'bytes'"),
         (["x", "max"], None, "x, max: expected a finite number, not None"),
-        (["params"], "1e6", "params: expected a finite number, not '1e6'"),
+        (["sizes"], ["1e6"], "sizes: expected a finite number, not '1e6'"),
         (["coefficients", "web"], ..., "coefficients: the key 'web' is absent"),
         (
             ["coefficients", "web"],
@@ -81,12 +81,13 @@ def change(path: Path, *keys: str, to: Any) -> None:
         ),
         (["coefficients", "web", "C", "value"], True, "coefficients of 'web', C, value: expected a finite number"),
         (["coefficients", "web", "C", "sd"], 1.0, "coefficients of 'web', C: unknown key 'sd'"),
-        (["covariance", "web"], [[1.0]], "covariance of 'web': expected 5 rows of 5 numbers or nulls"),
+        (["covariance", "web"], [[1.0]], "covariance of 'web': expected rows of 5 numbers or nulls"),
         (["quality", "web", "rows"], 1.5, "quality of 'web', rows: expected a whole number, not 1.5"),
         (["quality", "web", "r2"], "good", "quality of 'web', r2: expected a finite number, not 'good'"),
+        (["mixtures", 0], [1.0], "mixtures: expected rows of 3 numbers or nulls"),
         (["quality", "tree"], {}, "quality: unknown key 'tree'"),
-        (["train_domains"], ["web", "books"], "evaluation domain 'code' is no training domain"),
-        (["schema"], "mixlaw.mixture/1", "expected a file of schema 'mixlaw.fitted-law/1', found 'mixlaw.mixture/1'"),
+        (["train_domains"], ["web", "books", "law"], "evaluation domain 'code' is no training domain"),
+        (["schema"], "mixlaw.mixture/1", "expected a file of schema 'mixlaw.fitted-law/2', found 'mixlaw.mixture/1'"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_place(written: Path, keys: list[str], to: Any, message: str) -> None:

@@ -11,7 +11,9 @@ from scipy.stats import spearmanr
 from mixlaw import InputError, Mixture, RunTable, laws
 from mixlaw.errors import FitError
 from mixlaw.fitted import FittedLaw
-from mixlaw.laws.transfer import CURVE, PRIOR, FittedTransfer, Transfer
+from mixlaw.laws.transfer import FittedTransfer, Transfer
+from mixlaw.laws.transfer_fit import PRIOR
+from mixlaw.laws.transfer_gp import TransferGP
 
 Array = npt.NDArray[np.float64]
 S = (1e9, 2e9, 4e9, 8e9, 1.6e10)
@@ -87,8 +89,10 @@ def scaled(runs: RunTable, losses: float = 1.0, tokens: float = 1.0) -> RunTable
 def test_planted_coefficients_are_found(seed: int) -> None:
     truth, runs = planted(mixtures=60, row_sd=1e-5, run_sd=1e-5, seed=seed)
     law = Transfer().fit(runs)
-    for name in CURVE:
+    for name in ("B", "beta", "C", "alpha"):
         np.testing.assert_allclose(curve(law, name), truth[name], rtol=0.05)
+    np.testing.assert_allclose(curve(law, "gamma"), 0.0, atol=0.01)
+    assert law.coefficients["d0"]["A"] == (0.0, pytest.approx(np.nan, nan_ok=True), "one model size only")
     np.testing.assert_allclose(matrix(law), truth["T"], rtol=0.1, atol=2e-3)
     held_out = planted(mixtures=30, seed=seed)[1]
     new = RunTable.from_arrays(
@@ -193,6 +197,56 @@ def test_a_domain_that_no_run_varies_is_named() -> None:
     assert any("No run varies the proportion of d2" in note for note in Transfer().fit(with_third).notes)
 
 
+@pytest.mark.parametrize("law", [Transfer(), TransferGP()])
+def test_several_sizes_enter_one_fit(law: Transfer | TransferGP) -> None:
+    """Loss that falls with the size too: few runs of the large size, and many of the small ones."""
+    truth, runs = planted(mixtures=60, run_sd=0.002, row_sd=0.001)
+    sizes = np.array([1e8, 2e8, 4e8, 8e8])
+    size = np.repeat(np.repeat(sizes, [25, 15, 15, 5]), len(S))
+    z = runs.proportions @ truth["T"].T
+    larger = z ** -truth["alpha"] * 0.4 * (size[:, None] / 1e8) ** -0.4
+    table = changed(replace(runs, losses=runs.losses + larger), params=size)
+    known = (size < 8e8) | np.isin(runs.run, ["r55", "r56"])
+    fitted = law.fit(table.select(known))
+    assert fitted.sizes == tuple(sizes)
+    out = table.select(~known)
+    np.testing.assert_allclose(fitted.predict(out.proportions, at=out.tokens, params=8e8), out.losses, rtol=0.02)
+    # Twice the largest size was never seen.
+    far = z ** -truth["alpha"] * 0.4 * 16.0**-0.4 + runs.losses
+    predicted = fitted.predict(runs.proportions, at=runs.tokens, params=1.6e9)
+    np.testing.assert_allclose(predicted, far, rtol=0.03)
+    with pytest.raises(InputError, match="the runs have 4 model sizes"):
+        fitted.predict(out.proportions, at=out.tokens)
+
+
+def test_an_exponent_that_drifts_with_length_is_found() -> None:
+    truth, runs = planted(mixtures=60)
+    z, drift = runs.proportions @ truth["T"].T, 0.15
+    stretched = truth["alpha"] * (runs.tokens[:, None] / S[-1]) ** drift
+    losses = runs.losses * z ** (truth["alpha"] - stretched)
+    law = Transfer().fit(replace(runs, losses=losses))
+    np.testing.assert_allclose(curve(law, "gamma"), drift, atol=0.02)
+    np.testing.assert_allclose(curve(law, "alpha"), truth["alpha"], rtol=0.05)
+
+
+@pytest.mark.parametrize("law", [Transfer(), TransferGP()])
+def test_robust_fits_shrug_off_a_run_that_went_wrong(law: Transfer | TransferGP) -> None:
+    _, runs = planted(mixtures=30, run_sd=0.002, row_sd=0.001)
+    losses = runs.losses.copy()
+    losses[runs.run == "r3"] *= 1.3  # a run, and a checkpoint of another
+    losses[(runs.run == "r7") & (runs.tokens == S[2])] *= 1.2
+    bad = replace(runs, losses=losses)
+
+    def error(fitted: FittedLaw) -> float:
+        exact = planted(mixtures=30)[1].losses
+        return float(np.abs(fitted.predict(runs.proportions, at=runs.tokens) / exact - 1.0).mean())
+
+    clean, robust, plain = error(law.fit(runs)), error(law.fit(bad, robust=True)), error(law.fit(bad))
+    assert robust < 0.6 * plain
+    assert robust < 2.0 * clean
+    assert abs(error(law.fit(runs, robust=True)) - clean) < 0.5 * clean
+
+
 # The fitted law
 
 
@@ -231,13 +285,15 @@ def test_a_round_trip_keeps_every_bit(tmp_path) -> None:
 
 def test_the_report_shows_the_transfer_between_domains() -> None:
     report = LAW.report()
-    for word in ("transfer: L_i(r, s)", "T/d0", "alpha", "(fixed)", "log T"):
+    for word in ("transfer: L_i(r, s, N)", "T/d0", "alpha", "(fixed)", "log T"):
         assert word in report
     assert "<table>" in LAW._repr_html_()
 
 
 def test_other_coefficients_are_refused() -> None:
-    with pytest.raises(InputError, match="transfer has the coefficients B, beta, C, alpha, T/d0, T/d1, T/other"):
+    with pytest.raises(
+        InputError, match="transfer has the coefficients A, nu, B, beta, C, alpha, gamma, T/d0, T/d1, T/other"
+    ):
         replace(LAW, train_domains=("d0", "d1", "other"))
 
 
@@ -254,10 +310,10 @@ def changed(runs: RunTable, **columns: object) -> RunTable:
     )
 
 
-def test_several_sizes_are_refused() -> None:
+def test_sizes_that_only_some_runs_record_are_refused() -> None:
     _, runs = planted(mixtures=4)
-    sizes = np.repeat([1e6, 2e6], len(runs) // 2)
-    with pytest.raises(FitError, match="transfer has no size term"):
+    sizes = np.repeat([1e6, np.nan], len(runs) // 2)
+    with pytest.raises(FitError, match="give every run its params, or none"):
         Transfer().fit(changed(runs, params=sizes))
 
 
@@ -271,7 +327,9 @@ def test_one_mixture_and_two_checkpoints_are_refused() -> None:
 
 
 def test_another_size_is_refused_in_a_prediction() -> None:
-    with pytest.raises(InputError, match="transfer has no size term: its runs record no model size"):
+    with pytest.raises(
+        InputError, match="to speak of other model sizes transfer needs runs of several, and its runs record none"
+    ):
         LAW.predict([[0.2, 0.3, 0.5]], at=1e10, params=1e9)
 
 
@@ -286,16 +344,19 @@ def dmsl(shared_data, size: float) -> RunTable:
 
 
 @pytest.mark.filterwarnings("ignore:.*rows")
-@pytest.mark.parametrize(("size", "error", "r2"), [(122e6, 0.60, 0.9945), (310e6, 0.65, 0.9945)])
+@pytest.mark.parametrize(("size", "error", "r2"), [(122e6, 0.53, 0.9955), (310e6, 0.56, 0.996)])
 def test_five_fold_cross_validation_on_dmsl(shared_data, size: float, error: float, r2: float) -> None:
     runs = dmsl(shared_data, size)
     names = np.array(runs.runs)
     fold = np.random.default_rng(0).permutation(len(names)) % 5
-    predicted = np.empty_like(runs.losses)
+    predicted, inside = np.empty_like(runs.losses), np.empty(runs.losses.shape, dtype=bool)
     for k in range(5):
         out = np.isin(runs.run, names[fold == k])
-        law = Transfer().fit(runs.select(~out))
+        law = TransferGP().fit(runs.select(~out))
         predicted[out] = law.predict(runs.proportions[out], at=runs.tokens[out])
+        low, high = law.interval(runs.proportions[out], at=runs.tokens[out])
+        inside[out] = (low <= runs.losses[out]) & (runs.losses[out] <= high)
+    assert 0.85 <= inside.mean() <= 0.95
     logs, found = np.log(runs.losses), np.log(predicted)
     rest = ((logs - found) ** 2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
     assert 100 * np.abs(predicted / runs.losses - 1.0).mean() < error
@@ -303,14 +364,14 @@ def test_five_fold_cross_validation_on_dmsl(shared_data, size: float, error: flo
 
 
 @pytest.mark.filterwarnings("ignore:.*rows")
-@pytest.mark.parametrize(("k", "error", "rank"), [(3, 1.80, 0.65), (6, 0.90, 0.80), (16, 0.56, 0.92), (48, 0.47, 0.92)])
+@pytest.mark.parametrize(("k", "error", "rank"), [(3, 1.85, 0.65), (6, 0.80, 0.85), (16, 0.45, 0.94), (48, 0.34, 0.93)])
 def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float, rank: float) -> None:
     last = dmsl(shared_data, 310e6).final()
     measured = []
     for draw in range(10):
         order = np.random.default_rng(draw).permutation(len(last))
         test = last.select(order[k:])
-        predicted = Transfer().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
+        predicted = TransferGP().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
         measured.append(
             (
                 100 * np.abs(predicted / test.losses - 1.0).mean(),
@@ -323,6 +384,20 @@ def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float
 
 
 @pytest.mark.filterwarnings("ignore:.*rows")
+def test_runs_of_a_smaller_size_tell_of_a_larger_one(shared_data) -> None:
+    small, large = dmsl(shared_data, 122e6).final(), dmsl(shared_data, 310e6).final()
+    alone, together = [], []
+    for draw in range(5):
+        order = np.random.default_rng(draw).permutation(len(large))
+        train, test = large.select(order[:8]), large.select(order[8:])
+        for found, runs in ((alone, train), (together, RunTable.concat([small, train]))):
+            predicted = TransferGP().fit(runs).predict(test.proportions, at=test.tokens, params=310e6)
+            found.append(100 * np.abs(predicted / test.losses - 1.0).mean())
+    assert np.mean(together) < 0.35
+    assert np.mean(together) < 0.6 * np.mean(alone)
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
 def test_regmix_with_weights_of_zero(shared_data) -> None:
     def read(part: str) -> RunTable:
         files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
@@ -330,7 +405,7 @@ def test_regmix_with_weights_of_zero(shared_data) -> None:
         return changed(table, tokens=1e9)
 
     train, test = read("train"), read("test")
-    law = Transfer().fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
+    law = TransferGP().fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
     predicted = law.predict(test.proportions, at=1e9)
     ranks = [spearmanr(predicted[:, i], test.losses[:, i])[0] for i in range(len(test.eval_domains))]
-    assert np.mean(ranks) > 0.97
+    assert np.mean(ranks) > 0.98

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -96,8 +98,21 @@ def test_a_length_of_training_that_is_none_is_refused(law_of, at: float) -> None
         mixlaw.optimize(law_of(TERMS), at=at)
 
 
-def test_a_law_of_another_form_is_refused(law_of, monkeypatch: pytest.MonkeyPatch) -> None:
-    law = law_of(TERMS)
-    monkeypatch.setattr(type(law), "separable", mixlaw.FittedLaw.separable)
-    with pytest.raises(InputError, match="bimix: optimize needs a law that is separable or a power of linear"):
-        mixlaw.optimize(law, at=25.0)
+def test_a_law_of_another_form_has_the_same_minimum_by_search(law_of, power_law_of, monkeypatch) -> None:
+    power = power_law_of(("web", "code", "books"), {"web": (0.1, (1, 0.2, 0.1)), "code": (0.3, (0.1, 1, 0.0))})
+    bounds = {"floors": {"books": 0.05}, "caps": {"code": 0.5}}
+    for law, given in ((law_of(TERMS), {"caps": {"code": 0.3}}), (power, bounds)):
+        exact = mixlaw.optimize(law, at=25.0, **given)
+        assert exact.starts is None
+        with monkeypatch.context() as patch:
+            patch.setattr(type(law), "separable", mixlaw.FittedLaw.separable)
+            patch.setattr(type(law), "power_terms", mixlaw.FittedLaw.power_terms)
+            found = mixlaw.optimize(replace(law, mixtures=np.eye(len(law.train_domains))), at=25.0, **given)
+        np.testing.assert_allclose(
+            found.mixture.to_array(law.train_domains), exact.mixture.to_array(law.train_domains), atol=1e-4
+        )
+        assert found.objective == pytest.approx(exact.objective, rel=1e-9)
+        assert (found.at_floor, found.at_cap) == (exact.at_floor, exact.at_cap)
+        assert found.kkt_residual < 1e-3
+        assert found.starts is not None
+        assert f"a local minimum: {found.starts[1]} of {found.starts[0]} starting points" in found.to_text()

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from mixlaw.cli.output import aligned, json_option, show
+from mixlaw.cli.output import json_option, show
 from mixlaw.entropy.measure import measure_entropies
 from mixlaw.entropy_table import MEASURES, EntropyTable
+from mixlaw.layout import aligned
 from mixlaw.mixture import Mixture
 from mixlaw.reading import load_corpus
 

@@ -18,9 +18,13 @@ COMMANDS = {
     "entropy": "Entropies of every domain of a corpus, and the mixtures that follow from them.",
     "tokenize": "Write a text corpus as token shards, for training.",
     "train": "Train small proxy models on several mixtures and record their losses.",
+    "diagnose": "Say what is wrong with proxy runs, or limits what a law can say of them.",
+    "compare": "Compare mixing laws on runs that they have not seen, and name the one to use.",
     "fit": "Fit a mixing law to the losses of proxy runs.",
     "predict": "Predict the loss of every domain for a mixture.",
     "optimize": "Find the mixture with the lowest predicted loss under floors and caps.",
+    "propose": "Propose mixtures to train proxies on next.",
+    "baseline": "Mixtures from the number of tokens of every domain alone.",
 }
 
 

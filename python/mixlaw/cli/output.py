@@ -1,7 +1,7 @@
 """How a command shows its result: a text for people, or JSON alone on stdout."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -17,12 +17,3 @@ def show(as_json: bool, schema: str, content: Mapping[str, Any], text: str) -> N
         click.echo(json.dumps(stamped(schema, content), indent=2, allow_nan=False, ensure_ascii=False))
     else:
         click.echo(text)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows of as many cells each as a table: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))])
-        for first, *rest in rows
-    )

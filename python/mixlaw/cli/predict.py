@@ -24,8 +24,9 @@ SCHEMA = "mixlaw.prediction/1"
     help="Mixture to predict for (JSON); repeatable.",
 )
 @click.option("--at", type=float, required=True, metavar="X", help="Length of training, in the unit of the law.")
+@click.option("--params", type=float, metavar="N", help="Model size, for a law of several sizes.")
 @json_option
-def predict(law: Path, mixtures: tuple[Path, ...], at: float, as_json: bool) -> None:
+def predict(law: Path, mixtures: tuple[Path, ...], at: float, params: float | None, as_json: bool) -> None:
     """Predict the loss of every domain for one or more mixtures.
 
     LAW is a file that `mixlaw fit --out` wrote. Losses are in nats per token. A mixture that gives a domain no tokens
@@ -36,7 +37,7 @@ def predict(law: Path, mixtures: tuple[Path, ...], at: float, as_json: bool) -> 
     for path in mixtures:
         mixture = Mixture.read(path)
         try:
-            rows.append(fitted.predict(mixture, at=at)[0].tolist())
+            rows.append(fitted.predict(mixture, at=at, params=params)[0].tolist())
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
     means = [math.fsum(row) / len(row) for row in rows]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from mixlaw.cli.output import aligned, json_option, show
+from mixlaw.cli.output import json_option, show
+from mixlaw.layout import aligned
 from mixlaw.reading import write_shards
 from mixlaw.reading.shards import SCHEMA
 

@@ -4,12 +4,20 @@ import os
 
 from mixlaw.errors import InputError, did_you_mean
 from mixlaw.fitted import FittedLaw
+from mixlaw.laws.additive import Additive as Additive
+from mixlaw.laws.additive import Joint as Joint
 from mixlaw.laws.bimix import BiMix as BiMix
+from mixlaw.laws.exponential import Exponential as Exponential
 from mixlaw.laws.law import Law as Law
+from mixlaw.laws.linear import Linear as Linear
 from mixlaw.laws.stored import read_as
 from mixlaw.laws.transfer import Transfer as Transfer
+from mixlaw.laws.transfer_gp import TransferGP as TransferGP
+from mixlaw.laws.trees import Trees as Trees
 
-_LAWS: dict[str, type[Law]] = {BiMix.name: BiMix, Transfer.name: Transfer}
+_LAWS: dict[str, type[Law]] = {
+    law.name: law for law in (BiMix, Transfer, TransferGP, Exponential, Additive, Joint, Linear, Trees)
+}
 
 
 def names() -> list[str]:
@@ -32,7 +40,7 @@ def get(name: str) -> Law:
 
 def default() -> Law:
     """Give the law to use when nothing is said."""
-    return get("transfer")
+    return get("transfer-gp")
 
 
 def read(path: str | os.PathLike[str]) -> FittedLaw:

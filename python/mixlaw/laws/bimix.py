@@ -15,6 +15,8 @@ A only multiplies B and C, so it is 1 here, and four coefficients are fitted. Th
 and L / L0, where s0, r0 and L0 are geometric means, with theta = (alpha, b, beta, c):
 
     log(L / L0) = log(b u**-beta + c) - alpha log v,    b = B s0**-beta r0**-alpha / L0,    c = C r0**-alpha / L0
+
+by least squares, or with `robust` by Huber's loss, as least squares whose weights w are found anew until they settle.
 """
 
 import math
@@ -26,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import FitError, InputError, did_you_mean
-from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, Proportions, SeparableTerms
+from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, Proportions, Scale, SeparableTerms
 from mixlaw.laws.checks import (
     check_checkpoints,
     check_question,
@@ -35,14 +37,19 @@ from mixlaw.laws.checks import (
     spearman_at_the_end,
     usable,
 )
-from mixlaw.laws.goodness import goodness
-from mixlaw.laws.least_squares import jackknife_covariance, minimize
+from mixlaw.laws.goodness import domain_fit
+from mixlaw.laws.least_squares import Minimum, jackknife_covariance, minimize
+from mixlaw.laws.robust import ROBUST_NOTE, reweighted
 from mixlaw.mixture import EXACT
 from mixlaw.runs import RunTable
 
 COEFFICIENTS = ("A", "B", "C", "alpha", "beta")
 # Far above any exponent that was ever observed; keeps B finite in every unit of s.
 LARGEST_EXPONENT = 10.0
+# Of theta.
+BOUNDS = (np.zeros(4), np.array([LARGEST_EXPONENT, np.inf, LARGEST_EXPONENT, np.inf]))
+# The optimiser wants to start strictly inside the bounds.
+INSIDE = 1e-2
 RANDOM_STARTS = 3
 
 A_IS_FIXED = (
@@ -73,6 +80,11 @@ class FittedBiMix(FittedLaw):
                     f"domain {domain!r}: bimix has the coefficients {', '.join(COEFFICIENTS)}, "
                     f"not {', '.join(self.coefficients[domain])}"
                 )
+
+    @staticmethod
+    def scale(name: str) -> Scale:
+        """See `FittedLaw.scale`."""
+        return "log" if name in ("B", "C") else "positive"
 
     def predict(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.predict`."""
@@ -124,7 +136,7 @@ class BiMix:
     name: ClassVar[str] = FittedBiMix.law
     fitted: ClassVar[type[FittedLaw]] = FittedBiMix
 
-    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0) -> FittedBiMix:
+    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedBiMix:
         """See `Law.fit`.
 
         With one checkpoint only, B and beta are left out and the law predicts at that checkpoint alone.
@@ -137,11 +149,13 @@ class BiMix:
         InputError
             If a row lacks `x`.
         """
-        params = one_size(runs, self.name)
+        sizes = one_size(runs, self.name)
         _check_trained(runs)
         used, notes = usable(runs, x, self.name)
         notes.insert(0, A_IS_FIXED)
-        pieces = {domain: _fit_domain(used, domain, x, seed) for domain in used.eval_domains}
+        if robust:
+            notes.append(ROBUST_NOTE)
+        pieces = {domain: _fit_domain(used, domain, x, seed, robust) for domain in used.eval_domains}
         stopped = [domain for domain, piece in pieces.items() if not piece.converged]
         if stopped:
             notes.append(f"The optimiser stopped before it converged: {', '.join(stopped)}.")
@@ -159,7 +173,8 @@ class BiMix:
             eval_domains=runs.eval_domains,
             x=x,
             x_range=(float(s.min()), float(s.max())),
-            params=params,
+            sizes=sizes,
+            mixtures=np.unique(used.proportions, axis=0),
             fingerprint=runs.fingerprint(),
             coefficients={domain: piece.coefficients for domain, piece in pieces.items()},
             covariance={domain: piece.covariance for domain, piece in pieces.items()},
@@ -168,6 +183,15 @@ class BiMix:
             notes=tuple(notes),
         )
         return replace(law, spearman=spearman_at_the_end(law, used))
+
+
+class _Solution(NamedTuple):
+    """theta of one domain, which of it is free, and why the rest is not."""
+
+    theta: Array
+    free: npt.NDArray[np.bool_]
+    notes: list[str]
+    converged: bool
 
 
 class _Piece(NamedTuple):
@@ -179,7 +203,7 @@ class _Piece(NamedTuple):
     converged: bool
 
 
-def _fit_domain(runs: RunTable, domain: str, x: Axis, seed: int) -> _Piece:
+def _fit_domain(runs: RunTable, domain: str, x: Axis, seed: int, robust: bool) -> _Piece:
     """Fit (alpha, B, beta, C), or (alpha, C) of one checkpoint, to the rows with tokens of one domain."""
     own = runs.proportions[:, runs.train_domains.index(domain)]
     rows = own > 0.0
@@ -200,26 +224,24 @@ def _fit_domain(runs: RunTable, domain: str, x: Axis, seed: int) -> _Piece:
         inner = b * power + c
         return np.column_stack([-log_v, power / inner, -b * log_u * power / inner, 1.0 / inner])
 
-    converged = True
-    if one_checkpoint:
-        # log(L / L0) = log c - alpha log v is a straight line.
-        alpha = max(0.0, -float(log_v @ log_l) / float(log_v @ log_v))
-        theta, free = np.array([alpha, 0.0, 0.0, 1.0]), np.array([alpha > 0.0, False, False, True])
-        notes = ["" if alpha > 0.0 else AT_ZERO, *["one checkpoint only"] * 2, ""]
-    else:
-        upper = np.array([LARGEST_EXPONENT, np.inf, LARGEST_EXPONENT, np.inf])
-        found = minimize(residuals, jacobian, _starts(log_u, log_v, log_l, seed), np.zeros(4), upper)
-        theta, free, converged = found.theta.copy(), found.free.copy(), found.converged
-        notes = ["" if loose else AT_LARGEST if value else AT_ZERO for value, loose in zip(theta, free, strict=True)]
-        _, b, beta, _ = theta
-        if b == 0.0:
-            theta[2], free[2], notes[2] = 0.0, False, "not identified, as B is 0"
-        elif beta == 0.0:
-            theta[1], theta[3], free[1], free[3] = 0.0, b + theta[3], False, True
-            notes[1], notes[3] = "part of C, as beta is 0", ""
-    errors = residuals(theta)
+    starts = _starts(log_u, log_v, log_l, seed)
+
+    def solve(weights: Array) -> tuple[_Solution, Array]:
+        nonlocal starts
+        if one_checkpoint:
+            solution = _line(log_v, log_l, weights)
+        else:
+            root = np.sqrt(weights)
+            found = minimize(lambda t: root * residuals(t), lambda t: root[:, None] * jacobian(t), starts, *BOUNDS)
+            solution = _settled(found)
+            # With other weights the minimum is near.
+            starts = np.clip(solution.theta, INSIDE, LARGEST_EXPONENT - INSIDE)[None]
+        return solution, residuals(solution.theta)
+
+    (theta, free, notes, converged), errors, weights = reweighted(solve, len(r), robust)
     covariance = np.full((4, 4), np.nan)
-    estimate = jackknife_covariance(jacobian(theta)[:, free], errors, run)
+    root = np.sqrt(weights)
+    estimate = jackknife_covariance(root[:, None] * jacobian(theta)[:, free], root * errors, run)
     if isinstance(estimate, str):
         notes = [note or estimate for note in notes]
     else:
@@ -228,15 +250,40 @@ def _fit_domain(runs: RunTable, domain: str, x: Axis, seed: int) -> _Piece:
     freedom = len(r) - int(free.sum())
     return _Piece(
         *_named(values, covariance, notes),
-        DomainFit(
-            rows=len(r),
-            runs=len(np.unique(run)),
+        domain_fit(
+            losses,
+            losses * np.exp(errors),
+            run,
+            math.sqrt(float(weights @ errors**2) / freedom) if freedom > 0 else None,
             left_out=len(own) - len(r),
-            residual_sd=math.sqrt(float(errors @ errors) / freedom) if freedom > 0 else None,
-            **goodness(losses, losses * np.exp(errors))._asdict(),
         ),
         converged,
     )
+
+
+def _line(log_v: Array, log_l: Array, weights: Array) -> _Solution:
+    """The straight line log(L / L0) = log c - alpha log v, for one checkpoint."""
+    mean_v, mean_l = np.average(log_v, weights=weights), np.average(log_l, weights=weights)
+    v = log_v - mean_v
+    alpha = max(0.0, -float((weights * v) @ (log_l - mean_l)) / float(weights @ v**2))
+    theta, free = (
+        np.array([alpha, 0.0, 0.0, math.exp(mean_l + alpha * mean_v)]),
+        np.array([alpha > 0.0, False, False, True]),
+    )
+    return _Solution(theta, free, ["" if alpha > 0.0 else AT_ZERO, *["one checkpoint only"] * 2, ""], True)
+
+
+def _settled(found: Minimum) -> _Solution:
+    """What a minimum says of the coefficients at its bounds."""
+    theta, free = found.theta.copy(), found.free.copy()
+    notes = ["" if loose else AT_LARGEST if value else AT_ZERO for value, loose in zip(theta, free, strict=True)]
+    _, b, beta, _ = theta
+    if b == 0.0:
+        theta[2], free[2], notes[2] = 0.0, False, "not identified, as B is 0"
+    elif beta == 0.0:
+        theta[1], theta[3], free[1], free[3] = 0.0, b + theta[3], False, True
+        notes[1], notes[3] = "part of C, as beta is 0", ""
+    return _Solution(theta, free, notes, found.converged)
 
 
 def _starts(log_u: Array, log_v: Array, log_l: Array, seed: int) -> Array:
@@ -251,8 +298,7 @@ def _starts(log_u: Array, log_v: Array, log_l: Array, seed: int) -> Array:
     for alpha, beta in zip(alphas, betas, strict=True):
         power, level = np.exp(-beta * log_u), np.exp(-alpha * log_v - log_l)
         b, c = nnls(np.column_stack([power * level, level]), np.ones(len(level)))[0]
-        # Strictly inside the bounds, as the optimiser wants it.
-        starts.append([alpha, max(b, 1e-2), beta, max(c, 1e-2)])
+        starts.append([alpha, max(b, INSIDE), beta, max(c, INSIDE)])
     return np.array(starts)
 
 

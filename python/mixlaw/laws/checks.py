@@ -13,8 +13,8 @@ from mixlaw.runs import RunTable
 SAME_CHECKPOINT = 1.01
 
 
-def one_size(runs: RunTable, law: str) -> float | None:
-    """Size of the models, None where the runs record none; `FitError` if there are several."""
+def one_size(runs: RunTable, law: str) -> tuple[float, ...]:
+    """`FittedLaw.sizes` for a law without a size term; `FitError` if there are several."""
     sizes = np.unique(runs.params)
     if len(sizes) > 1:
         shown = ", ".join("unknown" if np.isnan(size) else f"{size:.6g}" for size in sizes)
@@ -22,7 +22,16 @@ def one_size(runs: RunTable, law: str) -> float | None:
             f"the runs have models of {len(sizes)} sizes ({shown}) and {law} has no size term: "
             "fit one size at a time, with RunTable.select(runs.params == ...) or `mixlaw fit --params`"
         )
-    return None if np.isnan(sizes[0]) else float(sizes[0])
+    return () if np.isnan(sizes[0]) else (float(sizes[0]),)
+
+
+def model_sizes(runs: RunTable, law: str) -> tuple[float, ...]:
+    """`FittedLaw.sizes` for a law with a size term; `FitError` if only some runs record theirs."""
+    sizes = np.unique(runs.params)
+    unknown = np.isnan(sizes)
+    if unknown.any() and len(sizes) > 1:
+        raise FitError(f"{law} has a size term, and some runs have no model size: give every run its params, or none")
+    return () if unknown.any() else tuple(sizes.tolist())
 
 
 def usable(runs: RunTable, x: Axis, law: str) -> tuple[RunTable, list[str]]:
@@ -35,15 +44,31 @@ def usable(runs: RunTable, x: Axis, law: str) -> tuple[RunTable, list[str]]:
         runs = runs.select(runs.x(x) > 0.0)
         notes.append(f"{at_zero} rows at 0 {x} are left out: the law has no value there.")
     if np.ptp(runs.proportions, axis=0).max() <= EXACT:
-        raise FitError("the runs have one mixture only, so alpha cannot be determined: add runs of other mixtures")
+        raise FitError(
+            "the runs have one mixture only, of which no law of mixtures follows: add runs of other mixtures"
+        )
     s = runs.x(x)
     check_checkpoints("the runs have", s, x)
     if is_one_checkpoint(s):
         notes.append(
             f"The runs have one checkpoint only, at {s.max():.6g} {x}: this is the reduced form, "
-            "without B and beta, and it predicts at that checkpoint alone."
+            "without a term in the length of training, and it predicts at that checkpoint alone."
         )
     return runs, notes
+
+
+def usable_at_one_checkpoint(runs: RunTable, x: Axis, law: str) -> tuple[RunTable, list[str]]:
+    """As `usable`, for a law without any term in the length of training: `FitError` if the runs have several."""
+    used, notes = usable(runs, x, law)
+    s = used.x(x)
+    if not is_one_checkpoint(s):
+        what = f"{law} has no term in the length of training, and the runs"
+        if len(used) > len(used.runs):
+            raise FitError(
+                f"{what} have several checkpoints: fit the last with RunTable.final, or `mixlaw fit --final`"
+            )
+        raise FitError(f"{what} are from {s.min():.6g} to {s.max():.6g} {x} long: choose some by RunTable.select")
+    return used, notes
 
 
 def is_one_checkpoint(s: npt.ArrayLike) -> bool:
@@ -51,24 +76,43 @@ def is_one_checkpoint(s: npt.ArrayLike) -> bool:
     return float(np.max(s)) <= float(np.min(s)) * SAME_CHECKPOINT
 
 
+def checkpoints(s: Array) -> Array:
+    """Lengths of training > 0 that do not count as one, ascending; of those that do, the smallest."""
+    starts = [0.0]
+    for value in np.unique(s).tolist():
+        if value > starts[-1] * SAME_CHECKPOINT:
+            starts.append(value)
+    return np.array(starts[1:])
+
+
 def check_checkpoints(where: str, s: Array, x: str) -> None:
     """Refuse two checkpoints: one is enough for the reduced form, three for the law."""
-    count, start = 0, 0.0
-    for value in np.unique(s):
-        if value > start * SAME_CHECKPOINT:
-            count, start = count + 1, value
-    if count == 2:
+    if len(checkpoints(s)) == 2:
         raise FitError(
-            f"{where} two checkpoints only (near {s.min():.6g} and {s.max():.6g} {x}), which cannot determine B, beta "
-            "and C: add checkpoints, or fit the last alone with RunTable.final"
+            f"{where} two checkpoints only (near {s.min():.6g} and {s.max():.6g} {x}), which cannot determine a power "
+            "law above a floor: add checkpoints, or fit the last alone with RunTable.final or `mixlaw fit --final`"
         )
 
 
 def check_question(law: FittedLaw, s: Array, params: float | None) -> None:
     """Refuse a model size, or a length of training, that a law without a size term cannot speak about."""
-    if params is not None and params != law.params:
-        runs = "record no model size" if law.params is None else f"have {law.params:.6g}"
+    if params is not None and (params,) != law.sizes:
+        runs = f"have {law.sizes[0]:.6g}" if law.sizes else "record no model size"
         raise InputError(f"{law.law} has no size term: its runs {runs}, it cannot predict for {params:.6g} parameters")
+    check_length(law, s)
+
+
+def size_of(law: FittedLaw, params: float | None) -> float | None:
+    """Model size to predict for, by a law with a size term; refuse another than that of runs of one size."""
+    size = law.size(params)
+    if params is not None and len(law.sizes) < 2 and (size,) != law.sizes:
+        runs = f"have one, of {law.sizes[0]:.6g} parameters" if law.sizes else "record none"
+        raise InputError(f"params: to speak of other model sizes {law.law} needs runs of several, and its runs {runs}")
+    return size
+
+
+def check_length(law: FittedLaw, s: Array) -> None:
+    """Refuse a length of training that a law fitted to one checkpoint cannot speak about."""
     low, high = law.x_range
     if is_one_checkpoint(law.x_range):
         wrong = ~((s >= low / SAME_CHECKPOINT) & (s <= high * SAME_CHECKPOINT))
@@ -80,10 +124,17 @@ def check_question(law: FittedLaw, s: Array, params: float | None) -> None:
 
 
 def spearman_at_the_end(law: FittedLaw, runs: RunTable) -> float | None:
-    """Spearman correlation of mean loss and prediction at the end of those runs whose prediction is finite."""
+    """Spearman correlation of mean loss and prediction at the end of those runs whose prediction is finite.
+
+    With several model sizes it is the mean over sizes, for runs are compared with others of their size.
+    """
     last = runs.final(law.x)
-    predicted = law.predict(last.proportions, at=last.x(law.x)).mean(axis=1)
-    finite = np.isfinite(predicted)
-    if np.count_nonzero(finite) < 3:
-        return None
-    return rank_correlation(last.losses.mean(axis=1)[finite], predicted[finite])
+    found = []
+    for size in law.sizes or (None,):
+        own = last if size is None else last.select(last.params == size)
+        predicted = law.predict(own.proportions, at=own.x(law.x), params=size).mean(axis=1)
+        finite = np.isfinite(predicted)
+        if np.count_nonzero(finite) >= 3:
+            found.append(rank_correlation(own.losses.mean(axis=1)[finite], predicted[finite]))
+    known = [rank for rank in found if rank is not None]
+    return float(np.mean(known)) if known else None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from mixlaw.fitted import Array, DomainFit
 
 
 class Goodness(NamedTuple):
@@ -39,6 +39,19 @@ def goodness(observed: Array, predicted: Array) -> Goodness:
         mean_relative_error=float(np.mean(np.abs(observed - predicted) / observed)),
         r2=1.0 - rest / total if varies else None,
         pearson=_correlation(observed, predicted),
+    )
+
+
+def domain_fit(
+    observed: Array, predicted: Array, run: npt.NDArray[np.str_], residual_sd: float | None, left_out: int = 0
+) -> DomainFit:
+    """Describe the fit of one domain to the rows that entered it; `run` names the run of each."""
+    return DomainFit(
+        rows=len(observed),
+        runs=len(np.unique(run)),
+        left_out=left_out,
+        residual_sd=residual_sd,
+        **goodness(observed, predicted)._asdict(),
     )
 
 

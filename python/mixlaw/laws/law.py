@@ -20,7 +20,7 @@ class Law(Protocol):
     name: ClassVar[str]
     fitted: ClassVar[type[FittedLaw]]
 
-    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0) -> FittedLaw:
+    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedLaw:
         """Fit the law to what proxy runs measured.
 
         Parameters
@@ -31,6 +31,8 @@ class Law(Protocol):
             What the law measures the length of training in; `FittedLaw.predict` takes `at` in the same unit.
         seed
             Of the starting points; equal seeds give equal coefficients.
+        robust
+            Whether rows that deviate by more than 1.345 standard deviations count less (Huber's loss).
 
         Raises
         ------

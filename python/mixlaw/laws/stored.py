@@ -13,8 +13,8 @@ from mixlaw.files import check_schema, read_json
 from mixlaw.fitted import SCHEMA, Array, Coefficient, DomainFit, FittedLaw
 
 _KEYS = (
-    *("schema", "mixlaw_version", "law", "x", "params", "train_domains", "eval_domains"),
-    *("fingerprint", "coefficients", "covariance", "quality", "spearman", "notes"),
+    *("schema", "mixlaw_version", "law", "x", "sizes", "mixtures", "train_domains", "eval_domains"),
+    *("fingerprint", "coefficients", "covariance", "quality", "spearman", "notes", "extra"),
 )
 
 
@@ -37,12 +37,14 @@ def _law(content: Mapping[str, Any], kind: type[FittedLaw]) -> FittedLaw:
     coefficients = {
         domain: _coefficients(by_domain["coefficients"][domain], f"coefficients of {domain!r}") for domain in domains
     }
+    trained = _texts(content["train_domains"], "train_domains")
     return kind(
-        train_domains=_texts(content["train_domains"], "train_domains"),
+        train_domains=trained,
         eval_domains=domains,
         x=x["unit"],
         x_range=(_number(x["min"], "x, min"), _number(x["max"], "x, max")),
-        params=_optional(content["params"], "params"),
+        sizes=tuple(_number(size, "sizes") for size in _list(content["sizes"], "sizes")),
+        mixtures=_rows(content["mixtures"], len(trained), "mixtures"),
         fingerprint=_text(content["fingerprint"], "fingerprint"),
         coefficients=coefficients,
         covariance={
@@ -52,6 +54,7 @@ def _law(content: Mapping[str, Any], kind: type[FittedLaw]) -> FittedLaw:
         quality={domain: _domain_fit(by_domain["quality"][domain], f"quality of {domain!r}") for domain in domains},
         spearman=_optional(content["spearman"], "spearman"),
         notes=_texts(content["notes"], "notes"),
+        extra=_object(content["extra"], "extra"),
     )
 
 
@@ -69,11 +72,18 @@ def _coefficients(value: Any, where: str) -> dict[str, Coefficient]:
 
 
 def _matrix(value: Any, size: int, where: str) -> Array:
-    rows = [_list(row, where) for row in _list(value, where)]
-    if [len(row) for row in rows] != [size] * size:
+    rows = _rows(value, size, where)
+    if len(rows) != size:
         raise InputError(f"{where}: expected {size} rows of {size} numbers or nulls")
+    return rows
+
+
+def _rows(value: Any, size: int, where: str) -> Array:
+    rows = [_list(row, where) for row in _list(value, where)]
+    if any(len(row) != size for row in rows):
+        raise InputError(f"{where}: expected rows of {size} numbers or nulls")
     numbers = [[_optional(entry, where) for entry in row] for row in rows]
-    return np.array(numbers, dtype=np.float64)  # None becomes NaN
+    return np.array(numbers, dtype=np.float64).reshape(len(rows), size)  # None becomes NaN
 
 
 def _domain_fit(value: Any, where: str) -> DomainFit:

@@ -1,86 +1,54 @@
 """The transfer law: a domain's loss from what all domains contribute to it, fitted as a posterior mode.
 
-    L_i(r, s) = (B_i / s**beta_i + C_i) / (sum_j T_ij r_j)**alpha_i,    T >= 0, T_ii = 1
+    L_i(r, s, N) = (A_i / N**nu_i + B_i / s**beta_i + C_i) / (sum_j T_ij r_j)**(alpha_i (s / s1)**gamma_i)
+    T >= 0,    T_ii = 1
 
 symbol    meaning                                                             shape    unit
-n         checkpoints                                                         -        -
 m, e      training and evaluation domains                                     -        -
-r         proportions                                                         (n, m)   share of training tokens
-s         length of training                                                  (n,)     tokens or steps
-L         validation losses of a domain                                       (n,)     nats per token
+q         mixtures asked about                                                -        -
+r         proportions                                                         (q, m)   share of training tokens
+s         length of training                                                  (q,)     tokens or steps
+s1        the longest of the runs                                             -        tokens or steps
+N         model size                                                          -        parameters
+L         validation losses                                                   (q, e)   nats per token
 T_ij      how much a token of domain j counts for the loss of domain i        (e, m)   tokens of i
-z         sum_j T_ij r_j, the share of training tokens in tokens of i         (n,)     -
-alpha     how fast more of them lower the loss                                (e,)     -
-B, beta   the part of the loss that training removes                          (e,)     nats per token * s**beta, -
-C         the part that it does not                                           (e,)     nats per token
-mu, tau   mean and spread of log T over all pairs of domains                  -        -
+z         sum_j T_ij r_j, the share of training tokens in tokens of i         (q, e)   -
+alpha     how fast more of them lower the loss, in runs as long as s1         (e,)     -
+gamma     how that changes with the length of training                        (e,)     -
+A, nu     the part of the loss that larger models remove                      (e,)     nats per token * N**nu, -
+B, beta   the part that training removes                                      (e,)     nats per token * s**beta, -
+C         the part that neither does                                          (e,)     nats per token
 
-BiMix is T_ij = 0. With T > 0 the law has a value at r_i = 0, and for a domain that is not trained on, whose T_ii does
-not exist: the scale of its row is then shared with B and C, and settled by the prior.
+BiMix is T_ij = 0 and gamma = 0. With T > 0 the law has a value at r_i = 0, and for a domain that is not trained on,
+whose T_ii does not exist: the scale of its row is then shared with A, B and C, and settled by the prior.
 
-A few runs cannot determine m coefficients a domain, so all are fitted under priors (`PRIOR`), whose mean and spread are
-themselves estimated from all domains together: empirical Bayes, by EM with Laplace's approximation. Where runs say
-nothing of a pair of domains, T_ij stays what it is between other pairs. In u = s / s0 and L / L0, where s0 and L0 are
-geometric means, the parameters of a domain are theta = (log b, log beta, log c, log alpha, log T_ij ...):
-
-    log(L / L0) = log(b u**-beta + c) - alpha log z,    b = B s0**-beta / L0,    c = C / L0
-
-Checkpoints of a run share a part of their deviation from the law. The variance of that part and of the rest are
-estimated too, and residuals are whitened accordingly (the random effects of panel data).
+A few runs cannot determine m coefficients a domain, so all are fitted under priors whose mean and spread are themselves
+estimated from all domains together. Where runs say nothing of a pair of domains, T_ij stays what it is between other
+pairs. `mixlaw.laws.transfer_fit` has the fit.
 """
 
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import InputError
-from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, PowerTerms, Proportions
-from mixlaw.laws.checks import check_question, is_one_checkpoint, one_size, spearman_at_the_end, usable
+from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, PowerTerms, Proportions, Scale
+from mixlaw.laws.checks import check_length, is_one_checkpoint, model_sizes, size_of, spearman_at_the_end, usable
 from mixlaw.laws.goodness import goodness
-from mixlaw.laws.posterior import Mode, maximize_posterior
+from mixlaw.laws.posterior import Mode
+from mixlaw.laws.robust import ROBUST_NOTE
+from mixlaw.laws.transfer_fit import Beliefs, Problem, estimate, smooth_part
 from mixlaw.runs import RunTable
 
-CURVE = ("B", "beta", "C", "alpha")
+CURVE = ("A", "nu", "B", "beta", "C", "alpha", "gamma")
 ONE_CHECKPOINT = "one checkpoint only"
-# Rounds of EM: the priors change little after the first few.
-ROUNDS = 12
+ONE_SIZE = "one model size only"
 
-
-class Prior(NamedTuple):
-    """What is believed before any run: means and standard deviations of logarithms.
-
-    Counts say how many domains, or pairs of domains, a belief about a mean and one about a spread count for.
-
-    Attributes
-    ----------
-    b, beta, c
-        Of the curve of training, where s and L are divided by their geometric means; these are not estimated.
-    alpha, T
-        Of log alpha over domains, and log T over pairs of domains.
-    alpha_counts, T_counts
-        Weight of their mean and of their spread.
-    noise
-        Standard deviation of the log loss between runs, and between checkpoints of a run.
-    noise_counts
-        Weight of these.
-    """
-
-    b: tuple[float, float] = (math.log(0.3), 2.0)
-    beta: tuple[float, float] = (math.log(0.3), 1.0)
-    c: tuple[float, float] = (math.log(0.7), 1.5)
-    alpha: tuple[float, float] = (math.log(0.08), 0.5)
-    T: tuple[float, float] = (-5.0, 1.5)
-    alpha_counts: tuple[float, float] = (2.0, 6.0)
-    T_counts: tuple[float, float] = (50.0, 50.0)
-    noise: float = 0.005
-    noise_counts: float = 4.0
-
-
-PRIOR = Prior()
+Fitted = TypeVar("Fitted", bound="FittedTransfer")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -88,50 +56,76 @@ class FittedTransfer(FittedLaw):
     """The transfer law with its coefficients; made by `Transfer.fit` or read by `mixlaw.laws.read`."""
 
     law: ClassVar[str] = "transfer"
-    formula: ClassVar[str] = "L_i(r, s) = (B_i / s^beta_i + C_i) / (sum_j T_ij r_j)^alpha_i"
+    formula: ClassVar[str] = (
+        "L_i(r, s, N) = (A_i / N^nu_i + B_i / s^beta_i + C_i) / (sum_j T_ij r_j)^(alpha_i (s / s1)^gamma_i)"
+    )
 
     def __post_init__(self) -> None:
         expected = (*CURVE, *map(_transfer, self.train_domains))
         for domain in self.eval_domains:
             if tuple(self.coefficients[domain]) != expected:
                 raise InputError(
-                    f"domain {domain!r}: transfer has the coefficients {', '.join(expected)}, "
+                    f"domain {domain!r}: {self.law} has the coefficients {', '.join(expected)}, "
                     f"not {', '.join(self.coefficients[domain])}"
                 )
+
+    @staticmethod
+    def scale(name: str) -> Scale:
+        """See `FittedLaw.scale`."""
+        # B s0**-beta, at an s0 amid the runs, is what they determine: its logarithm is linear in log B and beta.
+        return "real" if name == "gamma" else "positive" if name in ("beta", "nu") else "log"
 
     def predict(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.predict`."""
         shares = self.to_array(proportions)
-        scale, z = self._parts(shares, at, params)
-        return np.asarray(scale * z**-self._alpha)
+        return np.exp(self._log_trend(shares, self._checked(at, len(shares)), size_of(self, params)))
 
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
         shares = self.to_array(proportions)
-        scale, z = self._parts(shares, at, params)
-        slope = -self._alpha * scale * z ** (-self._alpha - 1.0)
-        return np.asarray(slope[:, :, None] * self._matrix)
+        losses = self.predict(shares, at=at, params=params)
+        return losses[:, :, None] * self._trend_slope(shares, self._checked(at, len(shares)))
 
-    def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms:
+    def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
         """See `FittedLaw.power_terms`: the transfer law has such terms."""
-        scale, _ = self._parts(np.full((1, len(self.train_domains)), 1.0 / len(self.train_domains)), at, params)
-        return PowerTerms(self._matrix, self._alpha, scale[0])
+        s = self._checked(at, 1)
+        return PowerTerms(self._matrix, self._exponents(s)[0], self._scales(s, size_of(self, params))[0])
 
-    def _parts(self, shares: Array, at: npt.ArrayLike, params: float | None) -> tuple[Array, Array]:
-        """B / s**beta + C and z, each of shape (q, e)."""
-        s = self.positions(at, len(shares))
-        check_question(self, s, params)
-        B, beta, C, _ = self._curve
-        return B * s[:, None] ** -beta + C, shares @ self._matrix.T
+    def _reported(self) -> list[str]:
+        absent = set() if len(self.sizes) > 1 else {"A", "nu"}
+        absent |= {"B", "beta", "gamma"} if is_one_checkpoint(self.x_range) else set()
+        return [name for name in super()._reported() if name not in absent]
+
+    def _checked(self, at: npt.ArrayLike, q: int) -> Array:
+        s = self.positions(at, q)
+        check_length(self, s)
+        return s
+
+    def _log_trend(self, shares: Array, s: Array, size: float | Array | None) -> Array:
+        """Log loss of the formula, shape (q, e); `size` may be an array of shape (q,)."""
+        return np.asarray(np.log(self._scales(s, size)) - self._exponents(s) * np.log(shares @ self._matrix.T))
+
+    def _trend_slope(self, shares: Array, s: Array) -> Array:
+        """Derivatives of `_log_trend` by the proportions, shape (q, e, m)."""
+        return -(self._exponents(s) / (shares @ self._matrix.T))[:, :, None] * self._matrix
+
+    def _scales(self, s: Array, size: float | Array | None) -> Array:
+        """Losses at z = 1, shape (q, e)."""
+        A, nu, B, beta, C, _, _ = self._curve
+        scales = B * s[:, None] ** -beta + C
+        if len(self.sizes) > 1:
+            scales = scales + A * np.broadcast_to(np.asarray(size, dtype=np.float64), s.shape)[:, None] ** -nu
+        return np.asarray(scales)
+
+    def _exponents(self, s: Array) -> Array:
+        """Exponents of z, shape (q, e)."""
+        *_, alpha, gamma = self._curve
+        return np.asarray(alpha * (s[:, None] / self.x_range[1]) ** gamma)
 
     @cached_property
     def _curve(self) -> Array:
-        """Coefficients, shape (4, e), in the order of `CURVE` and `eval_domains`."""
+        """Coefficients, shape (7, e), in the order of `CURVE` and `eval_domains`."""
         return np.array([[self.coefficients[domain][name].value for domain in self.eval_domains] for name in CURVE])
-
-    @property
-    def _alpha(self) -> Array:
-        return np.asarray(self._curve[3])
 
     @cached_property
     def _matrix(self) -> Array:
@@ -150,185 +144,77 @@ class Transfer:
     name: ClassVar[str] = FittedTransfer.law
     fitted: ClassVar[type[FittedLaw]] = FittedTransfer
 
-    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0) -> FittedTransfer:
+    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedTransfer:
         """See `Law.fit`; nothing is drawn, so `seed` changes nothing.
 
-        With one checkpoint only, B and beta are left out and the law predicts at that checkpoint alone. Standard errors
-        are those of the posterior (Laplace), given the estimated priors.
+        With one checkpoint only, B, beta and gamma are left out and the law predicts at that checkpoint alone; with one
+        model size, A and nu. Standard errors are those of the posterior (Laplace), given the estimated priors.
 
         Raises
         ------
         FitError
-            If there are several model sizes, one mixture only, or two checkpoints only.
+            If there is one mixture only, or two checkpoints only, or if some runs record a model size and others none.
         InputError
             If a row lacks `x`.
         """
-        params = one_size(runs, self.name)
+        sizes = model_sizes(runs, self.name)
         used, notes = usable(runs, x, self.name)
-        problem = _Problem(used, x)
-        modes, beliefs = _estimate(problem)
-        stopped = [domain for domain, mode in zip(runs.eval_domains, modes, strict=True) if not mode.converged]
-        if stopped:
-            notes.append(f"The optimiser stopped before it converged: {', '.join(stopped)}.")
-        notes += _notes(problem, beliefs)
-        pieces = [_piece(problem, i, mode) for i, mode in enumerate(modes)]
-        s = used.x(x)
-        law = FittedTransfer(
-            train_domains=runs.train_domains,
-            eval_domains=runs.eval_domains,
-            x=x,
-            x_range=(float(s.min()), float(s.max())),
-            params=params,
-            fingerprint=runs.fingerprint(),
-            coefficients={domain: piece[0] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
-            covariance={domain: piece[1] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
-            quality={domain: piece[2] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
-            spearman=None,
-            notes=tuple(notes),
-        )
+        problem = Problem(used, x)
+        modes, beliefs = estimate(problem, smooth=False, robust=robust)
+        if robust:
+            notes.append(ROBUST_NOTE)
+        law = assemble(FittedTransfer, problem, modes, beliefs, x=x, sizes=sizes, runs=runs, notes=notes)
         return replace(law, spearman=spearman_at_the_end(law, used))
 
 
-class _Problem:
-    """The runs in the units of the fit.
-
-    Parameters of a domain stand in the order log b, log beta, log c, log alpha, log T of the other domains; with one
-    checkpoint the first two are absent.
-    """
-
-    def __init__(self, runs: RunTable, x: Axis) -> None:
-        s = runs.x(x)
-        self.runs, self.r = runs, runs.proportions
-        self.one_checkpoint = is_one_checkpoint(s)
-        self.log_s0 = float(np.log(s).mean())
-        self.log_u = np.log(s) - self.log_s0
-        logs = np.log(runs.losses)
-        self.log_l0 = logs.mean(axis=0)
-        self.y = logs - self.log_l0
-        _, self.group, self.size = np.unique(runs.run, return_inverse=True, return_counts=True)
-        self.curve = 0 if self.one_checkpoint else 2  # how many parameters stand before log c
-        m = len(runs.train_domains)
-        own = [runs.train_domains.index(d) if d in runs.train_domains else -1 for d in runs.eval_domains]
-        self.others = [np.flatnonzero(np.arange(m) != j) for j in own]
-
-    def model(self, i: int, theta: Array) -> tuple[Array, Array]:
-        """log(L / L0) of evaluation domain i, and its derivatives."""
-        others, k = self.others[i], self.curve
-        T = np.ones(self.r.shape[1])
-        T[others] = np.exp(theta[k + 2 :])
-        parts = self.r * T
-        z = parts.sum(axis=1)
-        alpha, log_z = math.exp(theta[k + 1]), np.log(z)
-        J = np.empty((len(z), len(theta)))
-        if self.one_checkpoint:
-            f = np.full(len(z), theta[0])
-            J[:, 0] = 1.0
-        else:
-            beta = math.exp(theta[1])
-            log_falling = theta[0] - beta * self.log_u
-            f = np.logaddexp(log_falling, theta[2])
-            falling = np.exp(log_falling - f)
-            J[:, 0], J[:, 1], J[:, 2] = falling, -falling * beta * self.log_u, 1.0 - falling
-        J[:, k + 1] = -alpha * log_z
-        J[:, k + 2 :] = -alpha * parts[:, others] / z[:, None]
-        return f - alpha * log_z, J
-
-    def run_means(self, values: Array) -> Array:
-        """Means over the checkpoints of every run, of an array of shape (n,) or (n, p)."""
-        sums = np.zeros((len(self.size), *values.shape[1:]))
-        np.add.at(sums, self.group, values)
-        return np.asarray((sums.T / self.size).T)
-
-
-class _Beliefs(NamedTuple):
-    """The estimated part of the prior: of log alpha and log T, and variances of runs and checkpoints, shape (e,)."""
-
-    alpha: tuple[float, float]
-    T: tuple[float, float]
-    run: Array
-    row: Array
-
-
-def _estimate(problem: _Problem) -> tuple[list[Mode], _Beliefs]:
-    """Alternate between the modes of all domains under beliefs, and beliefs under the modes."""
-    e = len(problem.others)
-    beliefs = _Beliefs(PRIOR.alpha, PRIOR.T, np.full(e, PRIOR.noise**2), np.full(e, PRIOR.noise**2))
-    starts = [_prior(problem, i, beliefs)[0] for i in range(e)]
-    for _ in range(ROUNDS):
-        modes = [_mode(problem, i, beliefs, start) for i, start in enumerate(starts)]
-        starts = [mode.theta for mode in modes]
-        beliefs = _update(problem, modes)
-    return modes, beliefs
-
-
-def _prior(problem: _Problem, i: int, beliefs: _Beliefs) -> tuple[Array, Array]:
-    """Means and precisions of the parameters of evaluation domain i."""
-    curve = [PRIOR.c] if problem.one_checkpoint else [PRIOR.b, PRIOR.beta, PRIOR.c]
-    pairs = np.array([*curve, beliefs.alpha, *[beliefs.T] * len(problem.others[i])])
-    return pairs[:, 0], pairs[:, 1] ** -2.0
-
-
-def _mode(problem: _Problem, i: int, beliefs: _Beliefs, start: Array) -> Mode:
-    run, row = beliefs.run[i], beliefs.row[i]
-    # A run of one checkpoint has one deviation, of both variances; of k, what is left of its mean has variance 1.
-    shrink = 1.0 - np.sqrt(row / (row + problem.size * run))
-
-    def whiten(values: Array) -> Array:
-        means = (problem.run_means(values).T * shrink).T
-        return np.asarray((values - means[problem.group]) / math.sqrt(row))
-
-    mean, precision = _prior(problem, i, beliefs)
-    return maximize_posterior(lambda theta: problem.model(i, theta), problem.y[:, i], whiten, mean, precision, start)
-
-
-def _update(problem: _Problem, modes: list[Mode]) -> _Beliefs:
-    """Expected means and spreads under the posteriors, each drawn towards `PRIOR` by its counts."""
-    at = problem.curve + 1
-    alphas = np.array([(mode.theta[at], mode.covariance[at, at]) for mode in modes])
-    transfers = np.concatenate(
-        [np.column_stack([mode.theta, np.diag(mode.covariance)])[at + 1 :] for mode in modes], axis=0
-    )
-    squares = np.array([_squares(problem, mode) for mode in modes])  # within and between runs, (e, 2)
-    n, groups = len(problem.y), len(problem.size)
-    counts = np.array([n - groups, groups], dtype=np.float64)
-    prior, weight = PRIOR.noise**2, PRIOR.noise_counts
-    pooled = (weight * prior + squares.sum(axis=0)) / (weight + len(modes) * counts)
-    within, between = ((weight * pooled + squares) / (weight + counts)).T
-    if n == groups:
-        within = 0.5 * between  # what one checkpoint a run cannot tell apart
-    run = np.maximum(between - within * float((1.0 / problem.size).mean()), 1e-4 * within)
-    return _Beliefs(
-        _drawn(alphas, PRIOR.alpha, PRIOR.alpha_counts), _drawn(transfers, PRIOR.T, PRIOR.T_counts), run, within
+def assemble(
+    kind: type[Fitted],
+    problem: Problem,
+    modes: list[Mode],
+    beliefs: Beliefs,
+    *,
+    x: Axis,
+    sizes: tuple[float, ...],
+    runs: RunTable,
+    notes: list[str],
+    **more: Any,
+) -> Fitted:
+    """Make the fitted law of the posterior modes of all domains; `more` are fields of its own."""
+    stopped = [domain for domain, mode in zip(runs.eval_domains, modes, strict=True) if not mode.converged]
+    if stopped:
+        notes.append(f"The optimiser stopped before it converged: {', '.join(stopped)}.")
+    pieces = [_piece(problem, i, mode, beliefs) for i, mode in enumerate(modes)]
+    s = problem.table.x(x)
+    return kind(
+        train_domains=runs.train_domains,
+        eval_domains=runs.eval_domains,
+        x=x,
+        x_range=(float(s.min()), float(s.max())),
+        sizes=sizes,
+        mixtures=np.unique(problem.r, axis=0),
+        fingerprint=runs.fingerprint(),
+        coefficients={domain: piece[0] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
+        covariance={domain: piece[1] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
+        quality={domain: piece[2] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
+        spearman=None,
+        notes=(*notes, *_notes(problem, beliefs)),
+        **more,
     )
 
 
-def _squares(problem: _Problem, mode: Mode) -> tuple[float, float]:
-    """Expected sums of squares of residuals within runs, and of their means over runs."""
-    spread = np.linalg.cholesky(mode.covariance)
-    # Columns whose squares add up to the variance of a residual under the posterior.
-    errors = np.column_stack([mode.residuals, mode.jacobian @ spread])
-    means = problem.run_means(errors)
-    within = errors - means[problem.group]
-    return float(np.sum(within**2)), float(np.sum(means**2))
-
-
-def _drawn(values: Array, prior: tuple[float, float], counts: tuple[float, float]) -> tuple[float, float]:
-    """Mean and spread of parameters of which the modes and variances are known, shape (k, 2)."""
-    modes, variances = values.T
-    mean = (counts[0] * prior[0] + modes.sum()) / (counts[0] + len(modes))
-    square = counts[1] * prior[1] ** 2 + np.sum((modes - mean) ** 2 + variances)
-    return float(mean), math.sqrt(square / (counts[1] + len(modes)))
-
-
-def _notes(problem: _Problem, beliefs: _Beliefs) -> list[str]:
-    (alpha, alpha_sd), (T, T_sd) = beliefs.alpha, beliefs.T
-    runs = problem.runs
+def _notes(problem: Problem, beliefs: Beliefs) -> list[str]:
+    (alpha, alpha_sd), (T, alike, alone) = beliefs.alpha, beliefs.T
+    runs = problem.table
+    share, _, noise = beliefs.smoothness
+    own = np.sqrt(np.median(beliefs.variance) * (1.0 - share))
+    checkpoint = f" and of a checkpoint {math.sqrt(np.median(beliefs.variance) * noise):.2g}" if noise else ""
     notes = [
-        "Fitted under priors; standard errors are those of the posterior. Estimated from all domains: "
-        f"log alpha {alpha:.2f} ± {alpha_sd:.2f}, log T {T:.2f} ± {T_sd:.2f}; deviation of a run "
-        f"{math.sqrt(np.median(beliefs.run)):.2g} and of a checkpoint {math.sqrt(np.median(beliefs.row)):.2g} "
-        "of the loss (medians)."
+        "Fitted under priors; standard errors are those of the posterior. Estimated from all domains: log alpha "
+        f"{alpha:.2f} ± {alpha_sd:.2f}, log T {T:.2f} ± {math.hypot(alike, alone):.2f} (± {alike:.2f} of it common to "
+        f"T_ij and T_ji); deviation of a run {own:.2g}{checkpoint} of the loss (medians)."
     ]
+    if len(np.unique(runs.params[np.isfinite(runs.params)])) == 2:
+        notes.append("Two model sizes cannot tell A, nu and C apart: what is said of other sizes is also the prior's.")
     untrained = [domain for domain in runs.eval_domains if domain not in runs.train_domains]
     if untrained:
         notes.append(
@@ -342,38 +228,54 @@ def _notes(problem: _Problem, beliefs: _Beliefs) -> list[str]:
     return notes
 
 
-def _piece(problem: _Problem, i: int, mode: Mode) -> tuple[dict[str, Coefficient], Array, DomainFit]:
+def _piece(problem: Problem, i: int, mode: Mode, beliefs: Beliefs) -> tuple[dict[str, Coefficient], Array, DomainFit]:
     """Coefficients of evaluation domain i in true units, their covariance, and the quality of the fit."""
-    runs, others, k = problem.runs, problem.others[i], problem.curve
+    runs, others = problem.table, problem.others[i]
     names = [*CURVE, *map(_transfer, runs.train_domains)]
-    # theta -> logarithms of the coefficients is linear but for B, which takes s0**beta with it.
-    place = [*([0, 1] if k else []), 2, 3, *(len(CURVE) + others)]
+    # Where the parameters stand among the coefficients; all are logarithms but gamma.
+    falling = ([] if problem.one_checkpoint else [2, 3]) + ([0, 1] if problem.several_sizes else [])
+    place = [*falling, 4, 5, *([] if problem.one_checkpoint else [6]), *(len(CURVE) + others)]
     logs = np.zeros(len(names))
     logs[place] = mode.theta
-    logs[2] += problem.log_l0[i]
     change = np.zeros((len(names), len(mode.theta)))
     change[place, range(len(place))] = 1.0
-    values = np.exp(logs)
+    logs[[0, 2, 4]] += problem.log_l0[i]
     notes = [""] * len(names)
-    if k:
-        values[0] *= math.exp(values[1] * problem.log_s0 + problem.log_l0[i])
-        change[0, 1] = values[1] * problem.log_s0
+    for amplitude, exponent, log_unit, has, why in (
+        (2, 3, problem.log_s0, not problem.one_checkpoint, ONE_CHECKPOINT),
+        (0, 1, problem.log_n0, problem.several_sizes, ONE_SIZE),
+    ):
+        if has:  # the amplitude takes the unit of what it falls with
+            value = math.exp(logs[exponent])
+            logs[amplitude] += value * log_unit
+            change[amplitude, place.index(exponent)] = value * log_unit
+        else:
+            logs[[amplitude, exponent]] = -math.inf
+            notes[amplitude] = notes[exponent] = why
+    values = np.exp(logs)
+    if problem.one_checkpoint:
+        values[6], notes[6] = 0.0, ONE_CHECKPOINT
     else:
-        values[:2], notes[:2] = 0.0, [ONE_CHECKPOINT] * 2
+        values[6] = logs[6]
+        ahead = math.log(runs.x(problem.x).max()) - problem.log_s0  # alpha is that of the longest run
+        values[5] *= math.exp(values[6] * ahead)
+        change[5, place.index(6)] = ahead
+    units = np.where(np.arange(len(names)) == 6, 1.0, values)[:, None]
     fixed = sorted(set(range(len(names))) - set(place))
-    covariance = (change * values[:, None]) @ mode.covariance @ (change * values[:, None]).T
+    covariance = (change * units) @ mode.covariance @ (change * units).T
     covariance[fixed], covariance[:, fixed] = np.nan, np.nan
     for j in fixed:
         notes[j] = notes[j] or "fixed"
     errors = np.sqrt(np.diag(covariance))
     losses = runs.losses[:, i]
-    freedom = len(losses) - mode.settled
+    smoothness = beliefs.smoothness
+    left = mode.residuals - smooth_part(problem, mode, beliefs)[problem.runs.group]
     quality = DomainFit(
         rows=len(losses),
-        runs=len(problem.size),
+        runs=problem.runs.k,
         left_out=0,
-        residual_sd=math.sqrt(float(np.sum(mode.residuals**2)) / freedom) if freedom > 0.0 else None,
-        **goodness(losses, losses * np.exp(-mode.residuals))._asdict(),
+        residual_sd=math.sqrt(beliefs.variance[i] * (1.0 - smoothness.share + smoothness.noise)),
+        **goodness(losses, losses * np.exp(-left))._asdict(),
     )
     named = zip(names, values.tolist(), errors.tolist(), notes, strict=True)
     return {name: Coefficient(value, error, note) for name, value, error, note in named}, covariance, quality

@@ -1,11 +1,9 @@
-"""Floors, caps and weights as users write them, checked and turned into arrays.
+"""Floors and caps as users write them, checked and turned into arrays.
 
 symbol  meaning              shape  unit
 m       training domains     -      -
-e       evaluation domains   -      -
 floor   least proportions    (m,)   share of training tokens
 cap     largest proportions  (m,)   share of training tokens
-w       weights, sum 1       (e,)   -
 """
 
 import math
@@ -16,6 +14,7 @@ import numpy as np
 from mixlaw.errors import InfeasibleError, InputError, did_you_mean
 from mixlaw.fitted import Array
 from mixlaw.optimum.lagrange import TIGHT
+from mixlaw.weights import finite_number
 
 PerDomain = float | Mapping[str, float] | None
 
@@ -65,45 +64,7 @@ def _per_domain(domains: Sequence[str], values: PerDomain, what: str, default: f
 
 
 def _share(value: object, what: str) -> float:
-    number = _number(value, what)
+    number = finite_number(value, what)
     if not 0.0 <= number <= 1.0:
         raise InputError(f"{what}: expected a share between 0 and 1, not {number:g}")
     return number
-
-
-def objective_weights(domains: Sequence[str], weights: Mapping[str, float] | None) -> Array:
-    """Weights of the evaluation domains in the objective, summing to 1, shape (e,).
-
-    Parameters
-    ----------
-    domains
-        The evaluation domains.
-    weights
-        Domain -> weight >= 0, in any scale; a domain that is not named has none. None for equal weights.
-
-    Raises
-    ------
-    InputError
-        If a weight is negative or not finite, names no evaluation domain, or all are 0.
-    """
-    if weights is None:
-        return np.full(len(domains), 1.0 / len(domains))
-    known = set(domains)
-    for domain, weight in weights.items():
-        if domain not in known:
-            raise InputError(f"weight of {domain!r}: no evaluation domain{did_you_mean(domain, domains)}")
-        if _number(weight, f"weight of {domain!r}") < 0.0:
-            raise InputError(f"weight of {domain!r}: expected a number >= 0, not {weight:g}")
-    array = np.array([float(weights.get(domain, 0.0)) for domain in domains])
-    if not array.any():
-        raise InputError("all weights are 0: there is nothing to minimise")
-    array /= array.max()
-    return np.asarray(array / math.fsum(array))
-
-
-def _number(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InputError(f"{what}: expected a number, not {value!r}")
-    if not math.isfinite(value):
-        raise InputError(f"{what}: expected a finite number, not {value!r}")
-    return float(value)

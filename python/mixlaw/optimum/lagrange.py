@@ -72,11 +72,11 @@ def multiplier(gain: Array, r: Array, floor: Array, cap: Array) -> float:
 
 
 def violations(gain: Array, floor: Array, cap: Array, solution: Solution) -> Array:
-    """How far each domain is from its Lagrange condition, relative to lambda where that is positive, shape (m,)."""
+    """How far each domain is from its Lagrange condition, relative to |lambda| where that is not 0, shape (m,)."""
     excess = gain - solution.multiplier
     above = np.where(solution.r < cap, excess, 0.0)
     below = np.where(solution.r > floor, -excess, 0.0)
-    return np.maximum(0.0, np.maximum(above, below)) / (solution.multiplier or 1.0)
+    return np.maximum(0.0, np.maximum(above, below)) / (abs(solution.multiplier) or 1.0)
 
 
 def kkt_residual(gain: Array, floor: Array, cap: Array, solution: Solution) -> float:

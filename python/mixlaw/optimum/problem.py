@@ -8,6 +8,9 @@ w       weights of the evaluation domains     (e,)    -
 L       predicted losses                      (e,)    nats per token
 
     minimise sum_k w_k L_k(r) over mixtures r between floors and caps
+
+Separable laws and powers of linear functions have their own methods, which find the minimum and certify it; any other
+law has local minima, of which the lowest that several starting points lead to is given.
 """
 
 from collections.abc import Mapping
@@ -17,17 +20,23 @@ import numpy as np
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, FittedLaw, SeparableTerms
 from mixlaw.mixture import Mixture
-from mixlaw.optimum.constraints import PerDomain, bounds, objective_weights
-from mixlaw.optimum.lagrange import Mask, Solution, kkt_residual
+from mixlaw.optimum.constraints import PerDomain, bounds
+from mixlaw.optimum.lagrange import Mask, Solution, kkt_residual, multiplier
+from mixlaw.optimum.local import minimize_local
 from mixlaw.optimum.power import minimize_power, power_gain
 from mixlaw.optimum.result import Optimum
 from mixlaw.optimum.separable import minimize_separable, separable_gain
+from mixlaw.weights import objective_weights
+
+# How many of the runs' mixtures, the best by prediction, a local search starts from.
+BEST_RUNS = 3
 
 
 def optimize(
     law: FittedLaw,
     *,
     at: float,
+    params: float | None = None,
     weights: Mapping[str, float] | None = None,
     floors: PerDomain = None,
     caps: PerDomain = None,
@@ -37,10 +46,11 @@ def optimize(
     Parameters
     ----------
     law
-        A fitted law, which has to be separable (every loss depends on the proportion of one domain) or a power of
-        linear functions of the proportions.
+        A fitted law with gradients.
     at
         Length of training, in the unit of the law (`FittedLaw.x`).
+    params
+        Model size, for a law of several sizes.
     weights
         Evaluation domain -> weight >= 0 in the objective, in any scale; domains that are not named have none. None
         for equal weights of all.
@@ -50,14 +60,17 @@ def optimize(
     Returns
     -------
     Optimum
-        The exact minimum. Under a separable law every proportion is positive.
+        The exact minimum of a law that is separable (every loss depends on the proportion of one domain) or a power of
+        linear functions of the proportions; a local minimum of another, which `Optimum.starts` says. Under a separable
+        law every proportion is positive.
 
     Raises
     ------
     InfeasibleError
         If no mixture lies between floors and caps.
     InputError
-        If a weight, floor, cap or `at` is wrong; if the law is of neither form; or if it has no value at the minimum:
+        If a weight, floor, cap, `at` or `params` is wrong; if the law has no gradient (trees); or if it has no value at
+        the minimum:
         a separable law where a domain without a floor gains nothing from any tokens, so that its best proportion is
         0; another where floors or caps fill the mixture and leave a loss nothing that lowers it.
     MixlawError
@@ -70,9 +83,9 @@ def optimize(
     """
     floor, cap = bounds(law.train_domains, floors, caps)
     w = objective_weights(law.eval_domains, weights)
-    solution, gain = _minimum(law, at, w, floor, cap)
+    solution, gain, starts = _minimum(law, at, params, w, floor, cap)
     mixture = Mixture.from_array(law.train_domains, solution.r)
-    losses = law.predict(mixture, at=at)[0]
+    losses = law.predict(mixture, at=at, params=params)[0]
     return Optimum(
         mixture=mixture,
         objective=float(w[w > 0.0] @ losses[w > 0.0]),
@@ -84,6 +97,7 @@ def optimize(
         at_cap=_names(law, (solution.r >= cap) & (cap < 1.0)),
         multiplier=solution.multiplier,
         kkt_residual=kkt_residual(gain, floor, cap, solution),
+        starts=starts,
         at=float(at),
         x=law.x,
         law=law.law,
@@ -91,23 +105,38 @@ def optimize(
     )
 
 
-def _minimum(law: FittedLaw, at: float, w: Array, floor: Array, cap: Array) -> tuple[Solution, Array]:
+def _minimum(
+    law: FittedLaw, at: float, params: float | None, w: Array, floor: Array, cap: Array
+) -> tuple[Solution, Array, tuple[int, int] | None]:
     """Find the minimum by the method for the form of the law, with the gain of every domain there, shape (m,)."""
-    separable = law.separable(at=at)
+    separable = law.separable(at=at, params=params)
     if separable is not None:
         c, alpha = _per_train_domain(separable, w, len(law.train_domains))
         solution = minimize_separable(c, alpha, floor, cap)
         _check_positive(law, solution.r, c)
-        return solution, separable_gain(c, alpha, solution.r)
-    terms = law.power_terms(at=at)
+        return solution, separable_gain(c, alpha, solution.r), None
+    terms = law.power_terms(at=at, params=params)
     if terms is not None:
         c = w * terms.scale
         solution = minimize_power(terms.matrix, c, terms.alpha, floor, cap)
         _check_reached(law, (c * terms.alpha > 0.0) & ~(terms.matrix @ solution.r > 0.0))
-        return solution, power_gain(terms.matrix, c, terms.alpha, solution.r)
-    raise InputError(
-        f"{law.law}: optimize needs a law that is separable or a power of linear functions of the proportions"
-    )
+        return solution, power_gain(terms.matrix, c, terms.alpha, solution.r), None
+
+    counts = w > 0.0
+
+    def value(r: Array) -> float:
+        losses = law.predict(r[None] / r.sum(), at=at, params=params)[0]  # the search misses the sum by rounding
+        return float(w[counts] @ losses[counts])
+
+    def gradient(r: Array) -> Array:
+        slopes = law.gradient(r[None] / r.sum(), at=at, params=params)[0]
+        return np.asarray(w[counts] @ slopes[counts])
+
+    order = np.argsort(law.predict(law.mixtures, at=at, params=params)[:, counts] @ w[counts])
+    found = minimize_local(value, gradient, law.mixtures[order[:BEST_RUNS]], floor, cap)
+    gain = -gradient(found.r)
+    solution = Solution(found.r, multiplier(gain, found.r, floor, cap))
+    return solution, gain, (found.starts, found.agreeing)
 
 
 def _names(law: FittedLaw, held: Mask) -> tuple[str, ...]:

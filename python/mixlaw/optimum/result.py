@@ -34,8 +34,12 @@ class Optimum:
     multiplier
         How much the objective would fall for each unit of share more, by the domains that no bound holds.
     kkt_residual
-        Largest violation of the Lagrange conditions relative to `multiplier`: no more than rounding at the optimum.
-        No mixture between the bounds has an objective lower by more than 2 * `kkt_residual` * `multiplier`.
+        Largest violation of the Lagrange conditions relative to `multiplier`. Where the minimum is certified, it is no
+        more than rounding, and no mixture between the bounds has an objective lower by more than 2 * `kkt_residual` *
+        `multiplier`.
+    starts
+        None where the minimum is certified; else it is a local one: starting points of the search, and how many led
+        to it.
     at, x
         How long training is, and in what unit.
     law, fingerprint
@@ -52,6 +56,7 @@ class Optimum:
     at_cap: tuple[str, ...]
     multiplier: float
     kkt_residual: float
+    starts: tuple[int, int] | None
     at: float
     x: Axis
     law: str
@@ -81,6 +86,8 @@ class Optimum:
             f"multiplier: {self.multiplier:.6g} nats per token and unit of share",
             f"KKT residual relative to it: {self.kkt_residual:.1e}",
         ]
+        if self.starts is not None:
+            lines.append(f"a local minimum: {self.starts[1]} of {self.starts[0]} starting points led to it, none lower")
         return "\n".join(lines)
 
     def content(self) -> dict[str, Any]:
@@ -100,6 +107,7 @@ class Optimum:
             "at_cap": list(self.at_cap),
             "multiplier": self.multiplier,
             "kkt_residual": self.kkt_residual,
+            "starts": None if self.starts is None else list(self.starts),
         }
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,265 @@
+"""The transfer law with a smooth deviation, which grows with what the runs show: the default law.
+
+    log L_i(r, s, N) = transfer law + h_i(r, N),    h_i a Gaussian process with mean 0
+
+symbol  meaning                                                           shape   unit
+k       runs                                                              -       -
+q       mixtures asked about                                              -       -
+e       evaluation domains                                                -       -
+v       variance of the log loss of a run about the transfer law          (e,)    -
+share   of v that is smooth, and so belongs to h                          -       -
+K       correlation of h between runs; K_q of a mixture with runs         (k, k)  -
+U       covariance of the mean residuals of runs over v                   (k, k)  -
+y       mean residuals of runs from the transfer law                      (e, k)  -
+
+    expected h_i(r) = share K_q(r) U^-1 y_i,    its variance = v_i share (1 - share K_q(r) U^-1 K_q(r)')
+
+This is universal kriging: a trend and a deviation, fitted together, as the transfer law sees residuals whitened by U.
+A contribution T_ij r_j is the same whatever else is in the mixture; h takes what is left, where there are runs enough
+to show it. `mixlaw.laws.smooth` defines K and U; share and length are chosen by the evidence of all domains together,
+and a share of 0 leaves the transfer law. Far from all runs h is 0. The law is not convex in r.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mixlaw.errors import InputError
+from mixlaw.fitted import Array, Axis, FittedLaw, PowerTerms, Proportions
+from mixlaw.laws.checks import model_sizes, size_of, spearman_at_the_end, usable
+from mixlaw.laws.robust import ROBUST_NOTE
+from mixlaw.laws.smooth import DELTA, SIZE_LENGTH, Runs, Sites, Smoothness, correlation, correlation_gradient
+from mixlaw.laws.transfer import FittedTransfer, assemble
+from mixlaw.laws.transfer_fit import Problem, estimate
+from mixlaw.runs import RunTable
+
+# Cosines that a draw of h is made of.
+WAVES = 256
+
+
+class Wave(NamedTuple):
+    """A draw of h before any run: amplitude * cos(frequency . sites + phase), summed over `WAVES`."""
+
+    frequency: Array
+    phase: Array
+    amplitude: Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class FittedTransferGP(FittedTransfer):
+    """The transfer law and its smooth deviation; made by `TransferGP.fit` or read by `mixlaw.laws.read`.
+
+    Attributes
+    ----------
+    extra
+        ``share``, ``length`` and ``noise``; of the runs ``mixtures``, ``log_size`` (0 with one size), ``x`` (geometric
+        mean of their checkpoints) and ``own``, the part of U on its diagonal that is not smooth; by evaluation domain
+        ``variance`` v and ``residuals`` y.
+    wave
+        Of a law that `draws` gave: by evaluation domain what its h was before the runs; None otherwise.
+    """
+
+    law: ClassVar[str] = "transfer-gp"
+    formula: ClassVar[str] = FittedTransfer.formula + " exp(h_i(r, N))"
+
+    wave: tuple[Wave, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self)
+
+    def predict(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """See `FittedLaw.predict`."""
+        shares = self.to_array(proportions)
+        size = size_of(self, params)
+        sites = self._sites_of(shares, size)
+        log = self._log_trend(shares, self._checked(at, len(shares)), size)
+        smooth = self._share * correlation(sites, self._sites, self._length) @ self._pull
+        return np.asarray(np.exp(log + smooth + self._waves(sites)))
+
+    def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """See `FittedLaw.gradient`."""
+        shares = self.to_array(proportions)
+        losses = self.predict(shares, at=at, params=params)
+        sites = self._sites_of(shares, size_of(self, params))
+        slope = self._trend_slope(shares, self._checked(at, len(shares)))
+        by_run = correlation_gradient(sites, self._sites, self._length)
+        slope = slope + self._share * np.einsum("qkm,ke->qem", by_run, self._pull) + self._wave_slope(sites)
+        return np.asarray(losses[:, :, None] * slope)
+
+    def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
+        """See `FittedLaw.power_terms`: the law has them where the runs show no smooth deviation."""
+        return super().power_terms(at=at, params=params) if self._share == 0.0 else None
+
+    def log_variance(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """See `FittedLaw.log_variance`; with the variance of the smooth deviation."""
+        coefficients = super().log_variance(proportions, at=at, params=params)
+        near, _ = self._near(proportions, params)
+        rest = self._share - np.einsum("qk,kj,qj->q", near, self._inverse, near)
+        return np.asarray(coefficients + np.maximum(rest, 0.0)[:, None] * self._variance)
+
+    def log_covariance(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
+        """See `FittedLaw.log_covariance`; with the covariance of the smooth deviation."""
+        coefficients = super().log_covariance(proportions, at=at, params=params)
+        near, sites = self._near(proportions, params)
+        rest = self._share * correlation(sites, sites, self._length) - near @ self._inverse @ near.T
+        return np.asarray(coefficients + self._variance[:, None, None] * rest)
+
+    def _near(self, proportions: Proportions, params: float | None) -> tuple[Array, Sites]:
+        """Share K of mixtures with the runs, shape (q, k), and where the mixtures are."""
+        sites = self._sites_of(self.to_array(proportions), size_of(self, params))
+        return self._share * correlation(sites, self._sites, self._length), sites
+
+    def draws(self, count: int, *, seed: int = 0) -> list[Self]:
+        """See `FittedLaw.draws`; the smooth deviation is drawn too."""
+        rng = np.random.default_rng([seed, 1])
+        return [law._with_wave(rng) for law in super().draws(count, seed=seed)]
+
+    def _with_wave(self, rng: np.random.Generator) -> Self:
+        """Draw h given the runs: h before them, corrected by what it and the noise get wrong at them."""
+        if self._share == 0.0:
+            return self
+        m = len(self.train_domains)
+        waves, residuals = [], {}
+        own = np.sqrt(np.array(self.extra["own"]))
+        for domain, v, y in zip(self.eval_domains, self._variance, self._residuals, strict=True):
+            frequency = np.column_stack(
+                [rng.normal(size=(WAVES, m)) / self._length, rng.normal(size=WAVES) / SIZE_LENGTH]
+            )
+            amplitude = rng.normal(size=WAVES) * np.sqrt(2.0 * v * self._share / WAVES)
+            wave = Wave(frequency, rng.uniform(0.0, 2.0 * np.pi, WAVES), amplitude)
+            noise = np.sqrt(v) * own * rng.normal(size=len(own))
+            residuals[domain] = (y - _value(wave, self._sites) - noise).tolist()
+            waves.append(wave)
+        return replace(self, wave=tuple(waves), extra={**self.extra, "residuals": residuals})
+
+    def _waves(self, sites: Sites) -> Array:
+        if self.wave is None:
+            return np.zeros((len(sites.mixtures), len(self.eval_domains)))
+        return np.column_stack([_value(wave, sites) for wave in self.wave])
+
+    def _wave_slope(self, sites: Sites) -> Array:
+        """Derivatives of `_waves` by the proportions, shape (q, e, m)."""
+        q, m = sites.mixtures.shape
+        if self.wave is None:
+            return np.zeros((q, len(self.eval_domains), m))
+        inner = 0.5 / np.sqrt(sites.mixtures + DELTA)
+        slopes = [-(np.sin(_angle(wave, sites)) * wave.amplitude) @ wave.frequency[:, :m] * inner for wave in self.wave]
+        return np.stack(slopes, axis=1)
+
+    def _moved(self, steps: Any) -> Self:
+        """See `FittedLaw._moved`: residuals of the runs move against the coefficients."""
+        law = super()._moved(steps)
+        x = np.array(self.extra["x"])
+        size = np.exp(self._sites.log_size)
+        change = law._log_trend(self._sites.mixtures, x, size) - self._log_trend(self._sites.mixtures, x, size)
+        residuals = dict(zip(self.eval_domains, (self._residuals - change.T).tolist(), strict=True))
+        return replace(law, extra={**self.extra, "residuals": residuals})
+
+    def _sites_of(self, shares: Array, size: float | None) -> Sites:
+        log_size = 0.0 if len(self.sizes) < 2 or size is None else np.log(size)
+        return Sites(shares, np.full(len(shares), log_size))
+
+    @property
+    def _share(self) -> float:
+        return float(self.extra["share"])
+
+    @property
+    def _length(self) -> float:
+        return float(self.extra["length"])
+
+    @cached_property
+    def _sites(self) -> Sites:
+        return Sites(np.array(self.extra["mixtures"]), np.array(self.extra["log_size"]))
+
+    @cached_property
+    def _variance(self) -> Array:
+        """v, shape (e,)."""
+        return np.array([self.extra["variance"][domain] for domain in self.eval_domains])
+
+    @cached_property
+    def _residuals(self) -> Array:
+        """y, shape (e, k)."""
+        return np.array([self.extra["residuals"][domain] for domain in self.eval_domains])
+
+    @cached_property
+    def _inverse(self) -> Array:
+        """U^-1, shape (k, k)."""
+        smooth = self._share * correlation(self._sites, self._sites, self._length)
+        return np.asarray(np.linalg.inv(smooth + np.diag(np.array(self.extra["own"]))), dtype=np.float64)
+
+    @cached_property
+    def _pull(self) -> Array:
+        """U^-1 y', shape (k, e)."""
+        return np.asarray(self._inverse @ self._residuals.T)
+
+
+def _angle(wave: Wave, sites: Sites) -> Array:
+    at = np.column_stack([np.sqrt(sites.mixtures + DELTA), sites.log_size])
+    return np.asarray(at @ wave.frequency.T + wave.phase)
+
+
+def _value(wave: Wave, sites: Sites) -> Array:
+    return np.asarray(np.cos(_angle(wave, sites)) @ wave.amplitude)
+
+
+def _check(law: FittedTransferGP) -> None:
+    """Refuse an `extra` from which no prediction follows."""
+    m = len(law.train_domains)
+    try:
+        k = len(law.extra["own"])
+        arrays = [np.asarray(law.extra[name], dtype=np.float64) for name in ("mixtures", "log_size", "x", "own")]
+        arrays += [np.asarray(law.extra["residuals"][domain], dtype=np.float64) for domain in law.eval_domains]
+        numbers = [law.extra[name] for name in ("share", "length", "noise")]
+        numbers += [law.extra["variance"][domain] for domain in law.eval_domains]
+        arrays.append(np.asarray(numbers, dtype=np.float64))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"extra: the smooth deviation of {law.law} is incomplete or no numbers: {error}") from error
+    shapes = [(k, m), (k,), (k,), (k,), *[(k,)] * len(law.eval_domains)]
+    if [array.shape for array in arrays[:-1]] != shapes or not all(np.isfinite(array).all() for array in arrays):
+        raise InputError(f"extra: the smooth deviation of {law.law} needs finite numbers for {k} runs of {m} domains")
+
+
+class TransferGP:
+    """The transfer law with a smooth deviation, fitted together; see `Law`."""
+
+    name: ClassVar[str] = FittedTransferGP.law
+    fitted: ClassVar[type[FittedLaw]] = FittedTransferGP
+
+    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedTransferGP:
+        """See `Law.fit` and `Transfer.fit`."""
+        sizes = model_sizes(runs, self.name)
+        used, notes = usable(runs, x, self.name)
+        problem = Problem(used, x)
+        modes, beliefs = estimate(problem, smooth=True, robust=robust)
+        if robust:
+            notes.append(ROBUST_NOTE)
+        notes.append(_said(beliefs.smoothness, problem.runs))
+        means = np.array([problem.runs.means(mode.residuals) for mode in modes])
+        share, length, noise = beliefs.smoothness
+        sites = problem.runs.sites
+        extra = {
+            "share": share,
+            "length": length,
+            "noise": noise,
+            "mixtures": sites.mixtures.tolist(),
+            "log_size": sites.log_size.tolist(),
+            "x": np.exp(problem.runs.means(np.log(used.x(x)))).tolist(),
+            "own": problem.runs.own(beliefs.smoothness).tolist(),
+            "variance": dict(zip(runs.eval_domains, beliefs.variance.tolist(), strict=True)),
+            "residuals": dict(zip(runs.eval_domains, means.tolist(), strict=True)),
+        }
+        law = assemble(FittedTransferGP, problem, modes, beliefs, x=x, sizes=sizes, runs=runs, notes=notes, extra=extra)
+        return replace(law, spearman=spearman_at_the_end(law, used))
+
+
+def _said(smoothness: Smoothness, runs: Runs) -> str:
+    if smoothness.share == 0.0:
+        return f"The {runs.k} runs show no smooth deviation from the transfer law."
+    return (
+        f"Of the variance of runs about the transfer law {smoothness.share:.1%} is a smooth deviation, which changes "
+        f"over a Hellinger distance of {smoothness.length:g}; the law takes it in, so it is not convex in proportions."
+    )

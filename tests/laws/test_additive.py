@@ -1,0 +1,316 @@
+from dataclasses import replace
+
+import mpmath
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import spearmanr
+
+from mixlaw import InputError, RunTable
+from mixlaw.errors import FitError
+from mixlaw.fitted import Coefficient, DomainFit, FittedLaw
+from mixlaw.laws.additive import Additive, FittedAdditive, FittedJoint, Joint
+
+Array = npt.NDArray[np.float64]
+S = (1e9, 2e9, 4e9, 8e9, 1.6e10)
+SIZES = (1e8, 3e8, 1e9)
+LAWS = (Additive, Joint)
+
+
+def planted(
+    *,
+    joint: bool = False,
+    mixtures: int = 60,
+    s: tuple[float, ...] = S,
+    sizes: tuple[float, ...] = SIZES,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> tuple[dict[str, Array], RunTable]:
+    """Runs that obey the law, with three training and evaluation domains."""
+    rng = np.random.default_rng(seed)
+    shape, m = (3, 3), 3
+    truth = {
+        "E": rng.uniform(1.0, 2.0, m),
+        "C": np.exp(rng.normal(1.0, 0.7, shape)),
+        "gamma": np.exp(rng.normal(np.log(0.3), 0.4, shape)),
+        "alpha": rng.uniform(0.2, 0.5, m),
+        "beta": rng.uniform(0.3, 0.6, m),
+        "C_B": np.exp(rng.normal(0.0, 0.7, shape)),
+        "gamma_B": rng.uniform(-0.6, -0.3, m),
+    }
+    truth["A"] = rng.uniform(0.3, 0.8, m) * sizes[0] ** truth["alpha"]
+    truth["B"] = rng.uniform(0.4, 1.0, m) * s[0] ** truth["beta"]
+    truth["C_B"] /= np.exp(np.log(truth["C_B"]).mean(axis=1, keepdims=True))
+    shares = rng.dirichlet(np.ones(m), mixtures)
+    r, at = np.repeat(shares, len(s), axis=0), np.tile(s, mixtures)
+    params = np.repeat(np.array(sizes)[np.arange(mixtures) % len(sizes)], len(s))
+    losses = losses_of(truth, r, at, params, joint) * np.exp(noise * rng.normal(size=(len(r), m)))
+    names = ["d0", "d1", "d2"]
+    return truth, RunTable.from_arrays(
+        r, losses, train_domains=names, eval_domains=names, tokens=at, params=params,
+        run=[f"r{i}" for i in np.repeat(np.arange(mixtures), len(s))],
+    )  # fmt: skip
+
+
+def losses_of(truth: dict[str, Array], r: Array, s: Array, N: Array, joint: bool) -> Array:
+    falling = truth["B"] * s[:, None] ** -truth["beta"]
+    if joint:
+        falling = falling * (r @ truth["C_B"].T) ** truth["gamma_B"]
+    mixed = 1.0 / np.sum(truth["C"] * r[:, None] ** truth["gamma"], axis=2)
+    return truth["E"] + mixed + truth["A"] * N[:, None] ** -truth["alpha"] + falling
+
+
+def found(law: FittedLaw, name: str) -> Array:
+    values = [
+        [one.value for key, one in law.coefficients[d].items() if key.split("/")[0] == name] for d in law.eval_domains
+    ]
+    return np.array(values).squeeze()
+
+
+def effect(C: Array, gamma: Array) -> Array:
+    """What the mixture does to B, about an even one: gamma^B and C^B apart are hard to tell."""
+    slopes = gamma[:, None] * C / C.mean(axis=1, keepdims=True)
+    return slopes - slopes.mean(axis=1, keepdims=True)
+
+
+def law_of(kind: type[FittedAdditive], **values: float) -> FittedAdditive:
+    """A law of the domains d0, d1 and the evaluation domain d0."""
+    return kind(
+        train_domains=("d0", "d1"), eval_domains=("d0",), x="tokens", x_range=(1.0, 100.0), sizes=(10.0, 20.0),
+        mixtures=np.empty((0, 2)), fingerprint="none",
+        coefficients={"d0": {name.replace("__", "/"): Coefficient(value) for name, value in values.items()}},
+        covariance={"d0": np.full((len(values), len(values)), np.nan)},
+        quality={"d0": DomainFit(4, 2, 0, None, 0.0, None, None)}, spearman=None, notes=(),
+    )  # fmt: skip
+
+
+MIXED = {"E": 1.5, "C__d0": 2.0, "C__d1": 0.5, "gamma__d0": 0.3, "gamma__d1": 1.4}
+TERMS = {"A": 3.0, "alpha": 0.4, "B": 2.0, "beta": 0.6}
+JOINT = {
+    **MIXED,
+    **{"A": 3.0, "alpha": 0.4, "C_A__d0": 0.8, "C_A__d1": 1.25, "gamma_A": -0.7},
+    **{"B": 2.0, "beta": 0.6, "C_B__d0": 1.6, "C_B__d1": 0.625, "gamma_B": 0.4},
+}
+
+
+# The fitted law
+
+
+def test_predictions_are_the_formula_and_gradients_its_derivatives() -> None:
+    additive, joint = law_of(FittedAdditive, **MIXED, **TERMS), law_of(FittedJoint, **JOINT)
+    r, s, N = [0.3, 0.7], 50.0, 15.0
+
+    def formula(c: dict[str, float], is_joint: bool):
+        def loss(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+            mixed = 1 / (c["C__d0"] * a ** mpmath.mpf(c["gamma__d0"]) + c["C__d1"] * b ** mpmath.mpf(c["gamma__d1"]))
+            A, B = mpmath.mpf(c["A"]), mpmath.mpf(c["B"])
+            if is_joint:
+                A *= (c["C_A__d0"] * a + c["C_A__d1"] * b) ** mpmath.mpf(c["gamma_A"])
+                B *= (c["C_B__d0"] * a + c["C_B__d1"] * b) ** mpmath.mpf(c["gamma_B"])
+            return c["E"] + mixed + A / N ** mpmath.mpf(c["alpha"]) + B / s ** mpmath.mpf(c["beta"])
+
+        return loss
+
+    with mpmath.workdps(40):
+        for law, loss in ((additive, formula(MIXED | TERMS, False)), (joint, formula(JOINT, True))):
+            a, b = map(mpmath.mpf, r)
+            np.testing.assert_allclose(law.predict([r], at=s, params=N), [[float(loss(a, b))]], rtol=1e-14)
+            slope = [float(mpmath.diff(loss, (a, b), order)) for order in ((1, 0), (0, 1))]
+            np.testing.assert_allclose(law.gradient([r], at=s, params=N)[0, 0], slope, rtol=1e-12)
+
+
+def test_a_domain_without_tokens_has_an_infinite_slope_where_its_gamma_is_below_one() -> None:
+    law = law_of(FittedAdditive, **MIXED, **TERMS)
+    gradient = law.gradient([[0.0, 1.0], [1.0, 0.0]], at=50.0, params=15.0)
+    assert gradient[0, 0, 0] == -np.inf
+    assert gradient[1, 0, 1] == 0.0
+    assert np.isfinite(law.predict([[0.0, 1.0], [1.0, 0.0]], at=50.0, params=15.0)).all()
+
+
+def test_several_sizes_need_one_to_be_said() -> None:
+    law = law_of(FittedAdditive, **MIXED, **TERMS)
+    with pytest.raises(InputError, match="the runs have 2 model sizes, so say for which to predict"):
+        law.predict([[0.5, 0.5]], at=50.0)
+    assert law.predict([[0.5, 0.5]], at=50.0, params=1e3) < law.predict([[0.5, 0.5]], at=50.0, params=10.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [(FittedAdditive, {**MIXED, "A": 1.0}), (FittedJoint, {**MIXED, **TERMS}), (FittedAdditive, JOINT)],
+)
+def test_other_coefficients_are_refused(kind: type[FittedAdditive], values: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=f"domain 'd0': {kind.law} has the coefficients E, C/d0, C/d1, gamma/d0"):
+        law_of(kind, **values)
+
+
+def test_the_counts_of_coefficients_are_those_of_the_paper() -> None:
+    # 5 + 2k and 5 + 4k for k domains; that of C^A and of C^B has one condition, for which A and B stand apart.
+    m = 2
+    assert len(MIXED | TERMS) == 2 * m + 5
+    assert len(JOINT) - 2 == 4 * m + 5
+
+
+# The fit
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("law", LAWS)
+def test_planted_coefficients_are_found(law: type[Additive], seed: int) -> None:
+    joint = law is Joint
+    truth, runs = planted(joint=joint, seed=seed)
+    fitted = law().fit(runs)
+    for name, tolerance in {"E": 0.03, "A": 0.03, "alpha": 0.01, "B": 0.02, "beta": 0.01, "C": 0.3}.items():
+        np.testing.assert_allclose(found(fitted, name), truth[name], rtol=tolerance, err_msg=name)
+    if joint:
+        ours = effect(found(fitted, "C_B"), found(fitted, "gamma_B"))
+        np.testing.assert_allclose(ours, effect(truth["C_B"], truth["gamma_B"]), atol=0.05)
+    rng = np.random.default_rng(seed + 100)
+    r, s, N = rng.dirichlet(np.ones(3), 50), rng.uniform(1e9, 1e11, 50), 3e9
+    exact = losses_of(truth, r, s, np.full(50, N), joint)
+    np.testing.assert_allclose(fitted.predict(r, at=s, params=N), exact, rtol=0.01)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_jacobian_of_the_fit_is_that_of_central_differences(law: type[Additive]) -> None:
+    from mixlaw.laws.additive import _Problem
+
+    _, runs = planted(mixtures=7, joint=True)
+    r = runs.proportions.copy()
+    r[:5, 0], r[:5] = 0.0, r[:5] / r[:5, 1:].sum(axis=1, keepdims=True)
+    r[:5, 0] = 0.0
+    table = RunTable.from_arrays(
+        r, runs.losses, train_domains=runs.train_domains, eval_domains=runs.eval_domains, tokens=runs.tokens,
+        params=runs.params, run=runs.run,
+    )  # fmt: skip
+    problem = _Problem(table, "tokens", law.fitted)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        theta = problem.prior.mean + 0.7 * rng.normal(size=len(problem.prior.mean))
+        _, J = problem.model(theta)
+        for k in range(len(theta)):
+            step = np.zeros(len(theta))
+            step[k] = 1e-5
+            slope = (problem.model(theta + step)[0] - problem.model(theta - step)[0]) / 2e-5
+            np.testing.assert_allclose(J[:, k], slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_term_of_a_size_that_does_not_vary_is_a_part_of_e(law: type[Additive]) -> None:
+    truth, runs = planted(sizes=(1e8,))
+    fitted = law().fit(runs)
+    assert "A" not in fitted.coefficients["d0"]
+    assert any("One model size: the term A / N^alpha is a part of E" in note for note in fitted.notes)
+    floor = truth["E"] + truth["A"] * 1e8 ** -truth["alpha"]
+    np.testing.assert_allclose(found(fitted, "E"), floor, rtol=0.03)
+    with pytest.raises(InputError, match=r"needs runs of several, and its runs have one, of 1e\+08 parameters"):
+        fitted.predict(runs.proportions[:1], at=1e10, params=2e8)
+    with pytest.raises(InputError, match="its runs record none"):
+        replace(fitted, sizes=()).predict(runs.proportions[:1], at=1e10, params=2e8)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_two_sizes_and_one_checkpoint_say_what_they_leave_open(law: type[Additive]) -> None:
+    _, runs = planted(sizes=(1e8, 1e9))
+    fitted = law().fit(runs)
+    assert any("Two model sizes cannot tell A, alpha and E apart" in note for note in fitted.notes)
+    np.testing.assert_allclose(fitted.predict(runs.proportions[:5], at=S, params=1e8), runs.losses[:5], rtol=2e-3)
+    last = law().fit(runs.final())
+    assert "B" not in last.coefficients["d0"]
+    assert "A" in last.coefficients["d0"]
+
+
+def test_some_runs_without_a_size_are_refused() -> None:
+    _, runs = planted(mixtures=6)
+    table = RunTable.from_arrays(
+        runs.proportions, runs.losses, train_domains=runs.train_domains, eval_domains=runs.eval_domains,
+        tokens=runs.tokens, run=runs.run, params=np.where(runs.run == "r0", np.nan, runs.params),
+    )  # fmt: skip
+    with pytest.raises(FitError, match="additive has a size term, and some runs have no model size"):
+        Additive().fit(table)
+
+
+def test_spearman_compares_runs_of_one_size() -> None:
+    _, runs = planted(noise=1e-4)
+    last = runs.final()
+    fitted = Additive().fit(runs)
+    ranks = []
+    for size in SIZES:
+        own = last.select(last.params == size)
+        predicted = fitted.predict(own.proportions, at=own.tokens, params=size)
+        ranks.append(spearmanr(own.losses.mean(axis=1), predicted.mean(axis=1))[0])
+    assert fitted.spearman == pytest.approx(np.mean(ranks))
+
+
+def test_a_domain_that_no_run_varies_is_named() -> None:
+    _, runs = planted(mixtures=10)
+    table = RunTable.from_arrays(
+        np.column_stack([0.9 * runs.proportions, np.full(len(runs), 0.1)]), runs.losses,
+        train_domains=[*runs.train_domains, "d3"], eval_domains=runs.eval_domains, tokens=runs.tokens, run=runs.run,
+    )  # fmt: skip
+    assert any("No run varies the proportion of d3" in note for note in Additive().fit(table).notes)
+
+
+# Public data
+
+
+def dmsl(shared_data, size: float | None = None) -> RunTable:
+    runs = RunTable.read(
+        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
+    )
+    return runs if size is None else runs.select(runs.params == size)
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
+@pytest.mark.parametrize(
+    ("law", "size", "error", "r2"),
+    [(Additive, 122e6, 0.66, 0.992), (Joint, 310e6, 0.48, 0.997)],
+)
+def test_five_fold_cross_validation_on_dmsl(
+    shared_data, law: type[Additive], size: float, error: float, r2: float
+) -> None:
+    runs = dmsl(shared_data, size)
+    names = np.array(runs.runs)
+    fold = np.random.default_rng(0).permutation(len(names)) % 5
+    predicted = np.empty_like(runs.losses)
+    for k in range(5):
+        out = np.isin(runs.run, names[fold == k])
+        predicted[out] = law().fit(runs.select(~out)).predict(runs.proportions[out], at=runs.tokens[out])
+    logs, rest = np.log(runs.losses), np.log(predicted / runs.losses)
+    share = (rest**2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
+    assert 100 * np.abs(predicted / runs.losses - 1.0).mean() < error
+    assert 1.0 - share.mean() > r2
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
+@pytest.mark.parametrize(
+    ("k", "error", "rank"), [(6, 1.15, 0.78), (10, 0.70, 0.88), (16, 0.50, 0.92), (48, 0.35, 0.92)]
+)
+def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float, rank: float) -> None:
+    last = dmsl(shared_data, 310e6).final()
+    measured = []
+    for draw in range(10):
+        order = np.random.default_rng(draw).permutation(len(last))
+        test = last.select(order[k:])
+        predicted = Additive().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
+        rho = spearmanr(predicted.mean(axis=1), test.losses.mean(axis=1))[0]
+        measured.append((100 * np.abs(predicted / test.losses - 1.0).mean(), rho))
+    mean_error, mean_rank = np.mean(measured, axis=0)
+    assert mean_error < error
+    assert mean_rank > rank
+
+
+@pytest.mark.filterwarnings("ignore:.*rows")
+def test_regmix_with_weights_of_zero(shared_data) -> None:
+    def read(part: str) -> RunTable:
+        files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
+        table = RunTable.read(files[0], metrics=files[1])
+        return RunTable.from_arrays(
+            table.proportions, table.losses, train_domains=table.train_domains, eval_domains=table.eval_domains,
+            tokens=1e9, run=table.run,
+        )  # fmt: skip
+
+    train, test = read("train"), read("test")
+    law = Additive().fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
+    predicted = law.predict(test.proportions, at=1e9)
+    ranks = [spearmanr(predicted[:, i], test.losses[:, i])[0] for i in range(len(test.eval_domains))]
+    assert np.mean(ranks) > 0.98
