@@ -14,7 +14,7 @@ def main() -> None:
     """Write the picture."""
     import matplotlib.pyplot as plt
 
-    plt.rcParams["svg.hashsalt"] = "mixlaw"  # the same file for the same figures
+    plt.rcParams.update({"svg.hashsalt": "mixlaw", "svg.fonttype": "none"})  # the same file for the same figures
     with (ROOT / "benchmarks" / "results" / "laws.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["data"] in DATA]
     figure, axes = plt.subplots(2, 2, figsize=(10, 7), sharex=True, layout="constrained")
