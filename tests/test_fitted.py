@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mixlaw import InputError, Mixture
-from mixlaw.fitted import Coefficient, DomainFit, FittedLaw
+from mixlaw.fitted import Coefficient, DomainFit, EffectiveProportions, FittedLaw
 
 
 class Constant(FittedLaw):
@@ -144,3 +144,13 @@ def test_the_file_is_json_without_nan(law: Constant, tmp_path: Path) -> None:
 
 def test_a_coefficient_has_no_standard_error_unless_given() -> None:
     assert math.isnan(Coefficient(1.0).standard_error)
+
+
+def test_effective_proportions_may_sum_to_less_than_one_and_not_to_more(law: Constant) -> None:
+    less = np.array([[0.25, 0.25, 0.25], [0.5, 0.25, 0.25]])
+    assert law.to_array(EffectiveProportions(less)).tolist() == less.tolist()
+    assert law.predict(EffectiveProportions(less), at=1e9).shape == (2, 2)
+    with pytest.raises(InputError, match=r"mixture 0: the proportions sum to 0\.75, not 1"):
+        law.to_array(less)
+    with pytest.raises(InputError, match=r"mixture 0: the proportions sum to 1\.25, not 1"):
+        law.to_array(EffectiveProportions(less + 1.0 / 6.0))

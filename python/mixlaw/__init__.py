@@ -25,8 +25,12 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
     from mixlaw.laws.finding import Finding as Finding
     from mixlaw.laws.more_runs import more_runs as more_runs
     from mixlaw.mixture import Mixture as Mixture
+    from mixlaw.optimum import Front as Front
+    from mixlaw.optimum import GroupBound as GroupBound
     from mixlaw.optimum import Optimum as Optimum
+    from mixlaw.optimum import RatioBound as RatioBound
     from mixlaw.optimum import optimize as optimize
+    from mixlaw.optimum import pareto as pareto
     from mixlaw.reading import load_corpus as load_corpus
     from mixlaw.runs import RunTable as RunTable
     from mixlaw.train.campaign import train_proxies as train_proxies
@@ -43,12 +47,15 @@ _PUBLIC = {
     "EntropyTable": "mixlaw.entropy_table",
     "Finding": "mixlaw.laws.finding",
     "FittedLaw": "mixlaw.fitted",
+    "Front": "mixlaw.optimum",
+    "GroupBound": "mixlaw.optimum",
     "InputError": "mixlaw.errors",
     "MixlawError": "mixlaw.errors",
     "Mixture": "mixlaw.mixture",
     "NgramCounter": "mixlaw.entropy.counter",
     "Optimum": "mixlaw.optimum",
     "ProxySettings": "mixlaw.train.settings",
+    "RatioBound": "mixlaw.optimum",
     "RunTable": "mixlaw.runs",
     "compare": "mixlaw.laws.compare",
     "diagnose": "mixlaw.laws.diagnose",
@@ -57,6 +64,7 @@ _PUBLIC = {
     "measure_entropies": "mixlaw.entropy.measure",
     "more_runs": "mixlaw.laws.more_runs",
     "optimize": "mixlaw.optimum",
+    "pareto": "mixlaw.optimum",
     "propose": "mixlaw.design",
     "split_corpus": "mixlaw.train.split",
     "temperature_mixture": "mixlaw.design",

@@ -22,7 +22,8 @@ COMMANDS = {
     "compare": "Compare mixing laws on runs that they have not seen, and name the one to use.",
     "fit": "Fit a mixing law to the losses of proxy runs.",
     "predict": "Predict the loss of every domain for a mixture.",
-    "optimize": "Find the mixture with the lowest predicted loss under floors and caps.",
+    "optimize": "Find the mixture with the lowest predicted loss under constraints.",
+    "pareto": "Find the mixtures that trade two groups of losses off against each other.",
     "propose": "Propose mixtures to train proxies on next.",
     "baseline": "Mixtures from the number of tokens of every domain alone.",
 }

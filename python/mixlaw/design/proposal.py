@@ -15,7 +15,8 @@ from mixlaw.errors import InputError, did_you_mean
 from mixlaw.fitted import Array, FittedLaw
 from mixlaw.mixture import EXACT, Mixture, check_domains
 from mixlaw.optimum import optimize
-from mixlaw.optimum.constraints import PerDomain, bounds
+from mixlaw.optimum.constraints import PerDomain, constraints
+from mixlaw.optimum.feasible import check_feasible
 from mixlaw.runs import RunTable
 
 Method = Literal["active", "space-filling", "dirichlet"]
@@ -95,7 +96,9 @@ def propose(
     names, at_hand = _known(domains, runs, law)
     method = _method(method, n, runs is not None or law is not None)
     _check_arguments(method, prior=prior, candidates=candidates, at=at, params=params, weights=weights)
-    floor, cap = bounds(names, floors, caps)
+    limits = constraints(names, floors=floors, caps=caps)
+    check_feasible(limits)
+    floor, cap = limits.floor, limits.cap
     rng = np.random.default_rng(seed)
     if method == "dirichlet":
         center = np.full(len(names), 1.0 / len(names)) if prior is None else prior.to_array(names)
@@ -113,7 +116,8 @@ def propose(
         law = laws.default().fit(runs)
     at = law.x_range[1] if at is None else at
     if candidates is None:
-        best = law.to_array(optimize(law, at=at, weights=weights, floors=floors, caps=caps).mixture)
+        found = optimize(law, at=at, params=params, weights=weights, floors=floors, caps=caps, draws=0)
+        best = law.to_array(found.mixture)
         half = len(pool) // 2
         pool[:half] += rng.uniform(size=(half, 1)) * (best - pool[:half])
         pool = np.concatenate([best, pool])

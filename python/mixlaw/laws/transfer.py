@@ -83,7 +83,7 @@ class FittedTransfer(FittedLaw):
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
         shares = self.to_array(proportions)
-        losses = self.predict(shares, at=at, params=params)
+        losses = self.predict(proportions, at=at, params=params)
         return losses[:, :, None] * self._trend_slope(shares, self._checked(at, len(shares)))
 
     def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:

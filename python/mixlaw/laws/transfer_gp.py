@@ -83,7 +83,7 @@ class FittedTransferGP(FittedTransfer):
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
         shares = self.to_array(proportions)
-        losses = self.predict(shares, at=at, params=params)
+        losses = self.predict(proportions, at=at, params=params)
         sites = self._sites_of(shares, size_of(self, params))
         slope = self._trend_slope(shares, self._checked(at, len(shares)))
         by_run = correlation_gradient(sites, self._sites, self._length)

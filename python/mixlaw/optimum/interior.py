@@ -193,15 +193,16 @@ class Newton:
                     raise
 
     def solve(self, b: Array) -> Array:
-        """M^-1 b, shape (m,)."""
+        """M^-1 b, for b of shape (m,) or columns, shape (m, k)."""
         from scipy.linalg import cho_solve
 
         found, loose = np.empty_like(b), self.loose
-        weighted = b[~loose] / self.sigma
+        scale, sigma = (one.reshape(-1, *[1] * (b.ndim - 1)) for one in (self.scale, self.sigma))
+        weighted = b[~loose] / sigma
         common = self.S_stiff @ weighted
-        right = self.scale * (b[loose] - self.S_loose.T @ common)
-        found[loose] = self.scale * cho_solve(self.factor, right, check_finite=False)
-        found[~loose] = weighted - self.S_stiff.T @ (common + self.S_loose @ found[loose]) / self.sigma
+        right = scale * (b[loose] - self.S_loose.T @ common)
+        found[loose] = scale * cho_solve(self.factor, right, check_finite=False)
+        found[~loose] = weighted - self.S_stiff.T @ (common + self.S_loose @ found[loose]) / sigma
         return found
 
     def step(self, b: Array, total: float) -> tuple[Array, float]:

@@ -1,35 +1,29 @@
-"""`optimize`: from a fitted law, an objective and constraints to an `Optimum`.
+"""`optimize`: from a fitted law, an objective and constraints to an `Optimum`."""
 
-symbol  meaning                               shape   unit
-m       training domains                      -       -
-e       evaluation domains                    -       -
-r       proportions                           (m,)    share of training tokens
-w       weights of the evaluation domains     (e,)    -
-L       predicted losses                      (e,)    nats per token
-
-    minimise sum_k w_k L_k(r) over mixtures r between floors and caps
-
-Separable laws and powers of linear functions have their own methods, which find the minimum and certify it; any other
-law has local minima, of which the lowest that several starting points lead to is given.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mixlaw.errors import InputError
-from mixlaw.fitted import Array, FittedLaw, SeparableTerms
+from mixlaw.errors import InputError, MixlawError
+from mixlaw.fitted import Array, FittedLaw
+from mixlaw.hull import distance_to_hull, nearest
 from mixlaw.mixture import Mixture
-from mixlaw.optimum.constraints import PerDomain, bounds
-from mixlaw.optimum.lagrange import Mask, Solution, kkt_residual, multiplier
-from mixlaw.optimum.local import minimize_local
-from mixlaw.optimum.power import minimize_power, power_gain
-from mixlaw.optimum.result import Optimum
-from mixlaw.optimum.separable import minimize_separable, separable_gain
-from mixlaw.weights import objective_weights
+from mixlaw.optimum.constraints import Constraints, GroupBound, PerDomain, RatioBound, constraints
+from mixlaw.optimum.feasible import check_feasible, interior
+from mixlaw.optimum.objective import Objective
+from mixlaw.optimum.pull import Pull
+from mixlaw.optimum.result import Active, Alternative, Optimum, Runs
+from mixlaw.optimum.solve import Minimum, find_minimum
+from mixlaw.optimum.uncertain import uncertainty
+from mixlaw.weights import finite_number, objective_weights
 
-# How many of the runs' mixtures, the best by prediction, a local search starts from.
-BEST_RUNS = 3
+# Laws drawn for the error bars, and for the standard deviation in the objective.
+DRAWS = RISK_DRAWS = 50
+# Names that baselines have anyway.
+TAKEN = ("uniform", "best run", "unconstrained")
+# Rows of groups and ratios that are met this nearly hold.
+HOLDS = 1e-9
 
 
 def optimize(
@@ -38,138 +32,279 @@ def optimize(
     at: float,
     params: float | None = None,
     weights: Mapping[str, float] | None = None,
+    worst_case: bool = False,
+    risk: float = 0.0,
+    prior: Mixture | None = None,
+    pull: float = 0.0,
     floors: PerDomain = None,
     caps: PerDomain = None,
+    fixed: Mapping[str, float] | None = None,
+    groups: Sequence[GroupBound] = (),
+    ratios: Sequence[RatioBound] = (),
+    budget: float | None = None,
+    available: Mapping[str, float] | None = None,
+    max_epochs: PerDomain = None,
+    repetition: float | None = None,
+    baselines: Mapping[str, Mixture] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Optimum:
-    """Find the mixture with the lowest weighted mean loss under a law.
+    """Find the mixture with the lowest predicted loss under a law.
 
     Parameters
     ----------
     law
-        A fitted law with gradients.
+        A fitted law, of any form.
     at
         Length of training, in the unit of the law (`FittedLaw.x`).
     params
-        Model size, for a law of several sizes.
+        Model size in parameters; that of the runs if not given.
     weights
-        Evaluation domain -> weight >= 0 in the objective, in any scale; domains that are not named have none. None
-        for equal weights of all.
+        Evaluation domain -> weight >= 0 in the objective, in any scale; domains that are not named have none, so that
+        ``{"code": 1}`` asks for the best mixture for code alone. None for equal weights of all.
+    worst_case
+        Minimise the largest weighted loss, not their mean. Weights of 1 / (loss of a reference) make that the largest
+        loss relative to the reference.
+    risk
+        Weight of the standard deviation that the objective has under laws drawn from the posterior: minimise the mean
+        loss plus so many standard deviations.
+    prior, pull
+        Add `pull` times the divergence KL(mixture || prior) to the objective, in nats per token.
     floors, caps
         Least and largest proportion: one number for every training domain, or a mapping for some.
+    fixed
+        Training domain -> its proportion.
+    groups
+        Bounds of what several domains have together.
+    ratios
+        Bounds of the ratio of two proportions.
+    budget
+        Tokens that the run trains on; `at` if not given and the law measures training in tokens.
+    available
+        Training domain -> unique tokens that there are of it; unlimited for those that are not named.
+    max_epochs
+        How often the available tokens of a domain may be used: one number for all that have any, or a mapping.
+    repetition
+        R* of the discount on repeated tokens (15.39 by Muennighoff et al., 2023): the law is asked about effective
+        proportions, see `mixlaw.optimum.epochs`. None to count them in full.
+    baselines
+        Name -> a mixture to compare with. The uniform one and the best of the runs' are always there.
+    draws
+        How many laws drawn from the posterior the error bars are from; 0 for no error bars and no intervals.
+    seed
+        Of everything that is drawn.
 
     Returns
     -------
     Optimum
-        The exact minimum of a law that is separable (every loss depends on the proportion of one domain) or a power of
-        linear functions of the proportions; a local minimum of another, which `Optimum.starts` says. Under a separable
-        law every proportion is positive.
+        A certified minimum where the law is separable or a power of linear functions and `risk` is 0; else the best of
+        several local minima; for a law without a gradient, the mean of the best mixtures of a sample.
 
     Raises
     ------
     InfeasibleError
-        If no mixture lies between floors and caps.
+        If no mixture satisfies the constraints; the message names some that clash.
     InputError
-        If a weight, floor, cap, `at` or `params` is wrong; if the law has no gradient (trees); or if it has no value at
-        the minimum:
-        a separable law where a domain without a floor gains nothing from any tokens, so that its best proportion is
-        0; another where floors or caps fill the mixture and leave a loss nothing that lowers it.
+        If an argument is wrong; if `risk` is asked of a fit without standard errors; or if the law has no value at the
+        minimum: under BiMix where a domain without a floor gains nothing from any tokens, so that its best proportion
+        is 0; under others where constraints leave a loss nothing that lowers it.
     MixlawError
-        If no mixture could be certified as the minimum, which takes losses that differ by tens of orders of magnitude.
+        If a convex minimum cannot be certified, which takes losses that differ by tens of orders of magnitude.
 
     Examples
     --------
     >>> law = mixlaw.laws.read("law.json")  # doctest: +SKIP
     >>> mixlaw.optimize(law, at=1e10, floors=0.01, caps={"web": 0.5}).mixture  # doctest: +SKIP
     """
-    floor, cap = bounds(law.train_domains, floors, caps)
-    w = objective_weights(law.eval_domains, weights)
-    solution, gain, starts = _minimum(law, at, params, w, floor, cap)
-    mixture = Mixture.from_array(law.train_domains, solution.r)
-    losses = law.predict(mixture, at=at, params=params)[0]
+    length = float(law.positions(at, 1)[0])
+    limits = constraints(
+        law.train_domains,
+        tokens=length if law.x == "tokens" else None,
+        floors=floors,
+        caps=caps,
+        fixed=fixed,
+        groups=groups,
+        ratios=ratios,
+        budget=budget,
+        available=available,
+        max_epochs=max_epochs,
+        repetition=repetition,
+    )
+    check_feasible(limits)
+    objective = Objective(
+        law=law,
+        at=length,
+        params=params,
+        weights=_weights(law, weights, worst_case),
+        worst=worst_case,
+        risk=_at_least_zero(risk, "risk"),
+        drawn=law.draws(RISK_DRAWS, seed=seed) if risk else (),
+        pull=_pull(law, prior, _at_least_zero(pull, "pull")),
+        supply=limits.supply if limits.supply is not None and limits.supply.discounts else None,
+    )
+    if worst_case and risk:
+        raise InputError("risk: the standard deviation is that of the mean loss, which worst_case does not minimise")
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 0 or draws == 1:
+        raise InputError(f"draws: expected 0 or a whole number above 1, not {draws!r}")
+    references = _references(objective, baselines or {})
+    _check_finite(objective, interior(limits).r)
+    found = find_minimum(objective, limits, seed=seed)
+    _check_positive(objective, limits, found.r)
+    active = _active(limits, found)
+    limited = limits.bind if found.method == "sampled" else any(one.price > 0.0 for one in active)
+    best = _alternative(objective, limits, found.r)
+    sure = uncertainty(objective, limits, found, draws, seed)
+    known = law.mixtures
     return Optimum(
-        mixture=mixture,
-        objective=float(w[w > 0.0] @ losses[w > 0.0]),
-        losses=dict(zip(law.eval_domains, losses.tolist(), strict=True)),
-        weights=dict(zip(law.eval_domains, w.tolist(), strict=True)),
-        floors=dict(zip(law.train_domains, floor.tolist(), strict=True)),
-        caps=dict(zip(law.train_domains, cap.tolist(), strict=True)),
-        at_floor=_names(law, (solution.r <= floor) & (floor > 0.0)),
-        at_cap=_names(law, (solution.r >= cap) & (cap < 1.0)),
-        multiplier=solution.multiplier,
-        kkt_residual=kkt_residual(gain, floor, cap, solution),
-        starts=starts,
-        at=float(at),
+        mixture=best.mixture,
+        goal=_goal(worst_case, risk, pull),
+        objective=best.objective,
+        losses=best.losses,
+        weights=dict(zip(law.eval_domains, objective.weights.tolist(), strict=True)),
+        error_bars=sure.error_bars,
+        intervals=sure.intervals,
+        draws=sure.draws,
+        unsure=sure.unsure,
+        active=active,
+        unconstrained=_unconstrained(objective, limits, seed) if limited else None,
+        baselines={name: _alternative(objective, limits, r) for name, r in references.items()},
+        runs=Runs(nearest(known, found.r)[1], distance_to_hull(known, found.r)) if len(known) else None,
+        epochs={} if limits.supply is None else limits.supply.epochs(found.r),
+        method=found.method,
+        multiplier=None if found.certificate is None else found.certificate.multiplier,
+        gap=None if found.certificate is None else found.certificate.gap,
+        starts=found.starts,
+        agreeing=found.agreeing,
+        constraints=limits.content(),
+        at=length,
         x=law.x,
+        params=params,
         law=law.law,
         fingerprint=law.fingerprint,
     )
 
 
-def _minimum(
-    law: FittedLaw, at: float, params: float | None, w: Array, floor: Array, cap: Array
-) -> tuple[Solution, Array, tuple[int, int] | None]:
-    """Find the minimum by the method for the form of the law, with the gain of every domain there, shape (m,)."""
-    separable = law.separable(at=at, params=params)
-    if separable is not None:
-        c, alpha = _per_train_domain(separable, w, len(law.train_domains))
-        solution = minimize_separable(c, alpha, floor, cap)
-        _check_positive(law, solution.r, c)
-        return solution, separable_gain(c, alpha, solution.r), None
-    terms = law.power_terms(at=at, params=params)
-    if terms is not None:
-        c = w * terms.scale
-        solution = minimize_power(terms.matrix, c, terms.alpha, floor, cap)
-        _check_reached(law, (c * terms.alpha > 0.0) & ~(terms.matrix @ solution.r > 0.0))
-        return solution, power_gain(terms.matrix, c, terms.alpha, solution.r), None
-
-    counts = w > 0.0
-
-    def value(r: Array) -> float:
-        losses = law.predict(r[None] / r.sum(), at=at, params=params)[0]  # the search misses the sum by rounding
-        return float(w[counts] @ losses[counts])
-
-    def gradient(r: Array) -> Array:
-        slopes = law.gradient(r[None] / r.sum(), at=at, params=params)[0]
-        return np.asarray(w[counts] @ slopes[counts])
-
-    order = np.argsort(law.predict(law.mixtures, at=at, params=params)[:, counts] @ w[counts])
-    found = minimize_local(value, gradient, law.mixtures[order[:BEST_RUNS]], floor, cap)
-    gain = -gradient(found.r)
-    solution = Solution(found.r, multiplier(gain, found.r, floor, cap))
-    return solution, gain, (found.starts, found.agreeing)
+def _weights(law: FittedLaw, weights: Mapping[str, float] | None, worst_case: bool) -> Array:
+    """Weights of all evaluation domains: of sum 1, but as given in the worst case, where they are no mean's."""
+    shares = objective_weights(law.eval_domains, weights)
+    if not worst_case:
+        return shares
+    return np.array([1.0 if weights is None else float(weights.get(domain, 0.0)) for domain in law.eval_domains])
 
 
-def _names(law: FittedLaw, held: Mask) -> tuple[str, ...]:
-    return tuple(domain for domain, is_held in zip(law.train_domains, held, strict=True) if is_held)
+def _at_least_zero(value: object, what: str) -> float:
+    number = finite_number(value, what)
+    if number < 0.0:
+        raise InputError(f"{what}: expected a number >= 0, not {number:g}")
+    return number
 
 
-def _per_train_domain(terms: SeparableTerms, w: Array, m: int) -> tuple[Array, Array]:
-    """Scale and exponent of each training domain's term in the objective, shape (m,); 0 where nothing measures it."""
-    c, alpha = np.zeros(m), np.zeros(m)
-    c[terms.domain] = w * terms.scale
-    alpha[terms.domain] = terms.alpha
-    return c, alpha
-
-
-def _check_positive(law: FittedLaw, r: Array, c: Array) -> None:
-    """Refuse a minimum at which a proportion is 0: nothing pulls at that domain, and no floor holds it."""
-    why = []
-    for domain, share, scale in zip(law.train_domains, r, c, strict=True):
+def _pull(law: FittedLaw, prior: Mixture | None, weight: float) -> Pull | None:
+    if (prior is None) != (weight == 0.0):
+        raise InputError("prior and pull: give both, a mixture and how much a divergence from it counts, or neither")
+    if prior is None:
+        return None
+    shares = prior.to_array(law.train_domains)
+    for domain, share in zip(law.train_domains, shares, strict=True):
         if share == 0.0:
-            reason = "its alpha is 0" if scale else "its weight is 0" if domain in law.eval_domains else "no loss of it"
-            why.append(f"{domain!r} ({reason})")
+            raise InputError(
+                f"prior: {domain!r} has no share, so any other than 0 would diverge infinitely; give it one"
+            )
+    return Pull(weight, shares)
+
+
+def _goal(worst_case: bool, risk: float, pull: float) -> str:
+    loss = "worst weighted loss" if worst_case else "weighted mean loss"
+    return loss + (f" + {risk:.6g} sd" if risk else "") + (f" + {pull:.6g} KL to the prior" if pull else "")
+
+
+def _references(objective: Objective, given: Mapping[str, Mixture]) -> dict[str, Array]:
+    """Mixtures to compare with, by name."""
+    law = objective.law
+    references = {"uniform": np.full(len(law.train_domains), 1.0 / len(law.train_domains))}
+    if len(law.mixtures):
+        best = law.mixtures[np.argmin(objective.values(law.mixtures))]
+        references["best run"] = best / best.sum()
+    for name, mixture in given.items():
+        if name in TAKEN:
+            raise InputError(f"baseline {name!r}: the name is taken, give it another")
+        try:
+            references[name] = mixture.to_array(law.train_domains)
+        except InputError as error:
+            raise InputError(f"baseline {name!r}: {error}") from error
+    return references
+
+
+def _alternative(objective: Objective, limits: Constraints, r: Array) -> Alternative:
+    losses = objective.losses(r[None, :])[0]
+    return Alternative(
+        mixture=Mixture.from_array(objective.law.train_domains, r),
+        objective=objective.value(r),
+        losses=dict(zip(objective.law.eval_domains, losses.tolist(), strict=True)),
+        allowed=limits.allow(r),
+    )
+
+
+def _unconstrained(objective: Objective, limits: Constraints, seed: int) -> Alternative | None:
+    """The optimum of the same objective over all mixtures; None where the law has no value there."""
+    without = limits.without_bounds()
+    try:
+        found = _alternative(objective, without, find_minimum(objective, without, seed=seed).r)
+    except MixlawError:
+        return None
+    return (
+        replace(found, allowed=limits.allow(found.mixture.to_array(limits.domains)))
+        if np.isfinite(found.objective)
+        else None
+    )
+
+
+def _active(limits: Constraints, found: Minimum) -> tuple[Active, ...]:
+    """Constraints that hold a minimum, with their prices."""
+    if found.certificate is None:
+        return ()
+    r, reduced, rows = found.r, found.certificate.reduced, found.certificate.rows
+    floor, cap, held = limits.floor, limits.cap, limits.floor == limits.cap
+    active = []
+    for j in range(len(r)):
+        at_floor = r[j] <= floor[j] and (floor[j] > 0.0 if not held[j] else reduced[j] > 0.0)
+        at_cap = r[j] >= cap[j] and (cap[j] < 1.0 if not held[j] else reduced[j] <= 0.0)
+        if at_floor:
+            active.append(Active(limits.words("floor", j), max(0.0, float(reduced[j]))))
+        if at_cap:
+            active.append(Active(limits.words("cap", j), max(0.0, -float(reduced[j]))))
+    sums = limits.G @ r
+    for k in range(len(sums)):
+        if sums[k] >= limits.high[k] - HOLDS and (limits.low[k] < limits.high[k] or rows[k] >= 0.0):
+            active.append(Active(limits.words("high", k), max(0.0, float(rows[k]))))
+        elif sums[k] <= limits.low[k] + HOLDS:
+            active.append(Active(limits.words("low", k), max(0.0, -float(rows[k]))))
+    return tuple(active)
+
+
+def _check_finite(objective: Objective, inside: Array) -> None:
+    """Refuse constraints under which a loss that counts is infinite for every mixture, if it is for one inside."""
+    law = objective.law
+    infinite = (objective.weights > 0.0) & ~np.isfinite(objective.losses(inside[None, :])[0])
+    if infinite.any():
+        names = ", ".join(repr(domain) for domain, is_one in zip(law.eval_domains, infinite, strict=True) if is_one)
+        raise InputError(
+            f"the constraints leave nothing to the domains that lower the loss of {names}, which {law.law} makes "
+            "infinite there: make room for them"
+        )
+
+
+def _check_positive(objective: Objective, limits: Constraints, r: Array) -> None:
+    """Refuse a minimum of a separable law at which a proportion is 0 though more is allowed."""
+    if objective.separable is None:
+        return
+    law, scale, why = objective.law, objective.separable[0], []
+    for j in np.flatnonzero((r == 0.0) & (limits.cap > 0.0)):
+        domain = law.train_domains[j]
+        reason = "its alpha is 0" if scale[j] else "its weight is 0" if domain in law.eval_domains else "no loss of it"
+        why.append(f"{domain!r} ({reason})")
     if why:
         raise InputError(
             f"nothing speaks for any tokens of {', '.join(why)}, so the best proportion is 0, where {law.law} has "
             "no value: give these domains a floor"
-        )
-
-
-def _check_reached(law: FittedLaw, infinite: Mask) -> None:
-    """Refuse a minimum at which a loss with a weight is infinite: the bounds leave no other mixture."""
-    if infinite.any():
-        names = ", ".join(repr(domain) for domain, is_one in zip(law.eval_domains, infinite, strict=True) if is_one)
-        raise InputError(
-            f"floors or caps sum to 1 and leave nothing to the domains that lower the loss of {names}, which "
-            f"{law.law} makes infinite there: make room for them"
         )

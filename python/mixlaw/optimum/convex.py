@@ -1,0 +1,298 @@
+"""A primal-dual interior-point method for convex objectives under linear constraints.
+
+    minimise sum_k phi_k(r)  or  max_k phi_k(r),  plus a pull,    phi_k = c_k / z_k**alpha_k,  z = A r'(r)
+    subject to  sum_j r_j = 1,    floor_j <= r_j <= cap_j,    low <= G r <= high
+
+symbol   meaning                                                              shape              unit
+m        domains that the constraints leave any room                          -                  -
+e        terms of the objective                                               -                  -
+A        how much a token of each domain counts for each term, >= 0           (e, m)             -
+r'       effective proportions, see `epochs`; r where nothing is discounted   (m,)               share of tokens
+x        r of the domains with room                                           (m,)               share of tokens
+phi, J   terms, and their derivatives by x                                    (e,), (e, m)       nats, nats per share
+t        worst of the terms                                                   -                  nats
+E, d     rows that hold with equality, E x = d; the first is the sum          (p, m), (p,)       -
+Q, b     sides of the other rows, Q x <= b                                    (q, m), (q,)       -
+W        Q and, in the worst case, J                                          (q [+ e], m)       -
+s        slacks: x - floor, cap - x, b - Q x [and t - phi]                    (2 m + q [+ e],)   share of tokens [nats]
+u        multipliers of s >= 0                                                (2 m + q [+ e],)   nats per unit of s
+v        multipliers of E x = d                                               (p,)               nats per share
+y        multiplier of each term: its u, or 1                                 (e,)               -
+M        second derivative of sum_k y_k phi_k + pull, + u / s of both bounds  (m, m)             nats per share squared
+
+Newton's method with Mehrotra's predictor and corrector (SIAM J. Optim. 2, 1992) on the optimality conditions, where all
+products of slacks and multipliers go to 0 together; a step is shortened until it brings them nearer, which matters
+where the curvature jumps, at one epoch of a domain. M is factorised, and what is left is a system of one equation for
+each row of E and W with s / u on its diagonal, so that digits survive to the end. Nothing is certified here: see
+`lagrange.certificate`.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mixlaw.errors import MixlawError
+from mixlaw.fitted import Array
+from mixlaw.optimum.constraints import Constraints
+from mixlaw.optimum.epochs import Supply
+from mixlaw.optimum.feasible import Room, interior
+from mixlaw.optimum.interior import Newton
+from mixlaw.optimum.pull import Pull
+
+MAX_STEPS = 400
+# In units in which multipliers are about 1: the sum of all products, and the error of the other conditions, at the end.
+COMPLEMENTARY, SATISFIED = 1e-14, 1e-12
+# What a step has to gain for each part of it that is gone, from the worst of the last points: not from the last, as
+# curved rows are met less nearly for a while. And how often a direction is tried with half the length.
+GAIN, MEMORY, HALVINGS = 0.01, 6, 8
+
+
+@dataclass(frozen=True)
+class Convex:
+    """The objective; see the head of this module.
+
+    Attributes
+    ----------
+    A, c, alpha
+        Terms, c > 0 and alpha >= 0, shapes (e, m), (e,) and (e,).
+    worst
+        Whether the largest term counts, or the sum.
+    pull
+        Towards a prior; None for none.
+    supply
+        By which repeated tokens count for less; None where all count in full.
+    """
+
+    A: Array
+    c: Array
+    alpha: Array
+    worst: bool = False
+    pull: Pull | None = None
+    supply: Supply | None = None
+
+    def terms(self, r: Array) -> tuple[Array, Array]:
+        """Phi and J, by all domains, shapes (e,) and (e, m)."""
+        z = self._z(r)
+        phi = self.c * z**-self.alpha
+        J = np.where(self.alpha > 0.0, -self.alpha * phi / z, 0.0)[:, None] * self.A
+        return phi, J if self.supply is None else J * self.supply.slope(r)
+
+    def curvature(self, r: Array, y: Array) -> tuple[Array, Array]:
+        """S and a diagonal: S'S + diag is the second derivative of sum_k y_k phi_k + pull at r > 0."""
+        z = self._z(r)
+        slope = y * self.alpha * self.c * z ** (-self.alpha - 1.0)
+        S = np.sqrt(slope * (self.alpha + 1.0) / z)[:, None] * self.A
+        diagonal = np.zeros_like(r) if self.pull is None else self.pull.curvature(r)
+        if self.supply is not None:
+            S *= self.supply.slope(r)
+            diagonal = diagonal - (slope @ self.A) * self.supply.curvature(r)
+        return S, diagonal
+
+    def slope(self, r: Array, y: Array) -> Array:
+        """First derivative of sum_k y_k phi_k + pull at r > 0, shape (m,)."""
+        slope = y @ self.terms(r)[1]
+        return slope if self.pull is None else slope + self.pull.slope(r)
+
+    def parts(self, r: Array) -> tuple[Array, Array]:
+        """What the largest is taken of, phi or their sum, and the derivatives by r, shapes (K,) and (K, m)."""
+        values, slopes = self.terms(r)
+        return (values, slopes) if self.worst else (values.sum(keepdims=True), slopes.sum(axis=0, keepdims=True))
+
+    def scaled(self, factor: float) -> "Convex":
+        """The objective times a factor."""
+        pull = None if self.pull is None else self.pull._replace(weight=factor * self.pull.weight)
+        return replace(self, c=factor * self.c, pull=pull)
+
+    def _z(self, r: Array) -> Array:
+        return self.A @ (r if self.supply is None else self.supply.effective(r))
+
+
+class Found(NamedTuple):
+    """A minimum, nearly.
+
+    Attributes
+    ----------
+    r
+        Proportions; bounds that hold are met to the bit, and rows that hold to rounding, shape (m,).
+    multipliers
+        Weights of the `Convex.parts`, shape (K,), and multipliers of the rows of G, above 0 where `high` holds and
+        below where `low` does, shape (p,).
+    constraints
+        Those that were given; but floor and cap, or low and high, are the same where the others leave no room between
+        them, and it is for these that the multipliers are right.
+    """
+
+    r: Array
+    multipliers: tuple[Array, Array]
+    constraints: Constraints
+
+
+def minimize_convex(objective: Convex, constraints: Constraints) -> Found:
+    """Minimise over the mixtures that satisfy constraints; some must, see `check_feasible`.
+
+    Raises
+    ------
+    MixlawError
+        If numbers overflow on the way.
+    """
+    inside = interior(constraints)
+    room = Room.of(inside)
+    if not room.free.any():
+        largest = np.argmax(objective.parts(inside.r)[0])
+        y = np.asarray(np.arange(len(objective.c) if objective.worst else 1) == largest, dtype=np.float64)
+        return Found(inside.r, (y, np.zeros(len(constraints.G))), inside.constraints)
+    y = np.full(len(objective.c), 1.0 / len(objective.c) if objective.worst else 1.0)
+    with np.errstate(all="ignore"):  # what overflows ends in an error
+        unit = float(room.r[room.free] @ np.abs(objective.slope(room.r, y)[room.free])) or 1.0
+        try:
+            point = _interior_point(objective.scaled(1.0 / unit), room)
+        except np.linalg.LinAlgError as error:
+            raise MixlawError(f"the search for the minimum broke down: {error}") from error
+    m, q = len(room.floor), len(room.Q)
+    rows = unit * room.row_multipliers(len(constraints.G), point.v, point.u[2 * m : 2 * m + q])
+    y = point.y / point.y.sum() if objective.worst else np.ones(1)
+    return Found(room.whole(point.x), (y, rows), inside.constraints)
+
+
+class _Point(NamedTuple):
+    """A point on the way, with the errors of the optimality conditions there; see the head of this module.
+
+    Attributes
+    ----------
+    x, s, u, t, v, y
+        See there.
+    W
+        See there.
+    dual, off, violated, missing
+        Errors: of the derivative by x, of E x = d, of W with its slacks, and of the sum of y.
+    total, error
+        s u, and the largest of the errors.
+    """
+
+    x: Array
+    s: Array
+    u: Array
+    t: float
+    v: Array
+    y: Array
+    W: Array
+    dual: Array
+    off: Array
+    violated: Array
+    missing: float
+    total: float
+    error: float
+
+    @classmethod
+    def at(cls, objective: Convex, room: Room, s: Array, u: Array, t: float, v: Array) -> "_Point":
+        """Evaluate the conditions."""
+        m, q = len(room.floor), len(room.Q)
+        x = np.where(s[:m] < s[m : 2 * m], room.floor + s[:m], room.cap - s[m : 2 * m])
+        r = room.whole(x)
+        W, violated, y, missing = room.Q, room.Q @ x - room.b, np.ones(len(objective.c)), 0.0
+        if objective.worst:
+            phi, J = objective.terms(r)
+            W, violated, y = np.vstack([W, J[:, room.free]]), np.r_[violated, phi - t], u[2 * m + q :]
+            missing = 1.0 - float(y.sum())
+        violated = violated + s[2 * m :]
+        dual = objective.slope(r, y)[room.free] - u[:m] + u[m : 2 * m] + u[2 * m : 2 * m + q] @ room.Q + v @ room.E
+        off = room.E @ x - room.d
+        error = float(np.abs(np.r_[missing, dual, off, violated]).max())
+        return cls(x, s, u, t, v, y, W, dual, off, violated, missing, float(s @ u), error)
+
+
+def _interior_point(objective: Convex, room: Room) -> _Point:
+    """Solve the optimality conditions from a point inside."""
+    x, m, q = room.r[room.free], len(room.floor), len(room.Q)
+    s = np.r_[x - room.floor, room.cap - x, room.b - room.Q @ x]
+    u, t = 1.0 / (m * s), 0.0
+    if objective.worst:
+        phi, _ = objective.terms(room.r)
+        t = float(phi.max()) + 1.0
+        s, u = np.r_[s, t - phi], np.r_[u, np.full(len(phi), 1.0 / len(phi))]
+    point = _Point.at(objective, room, s, u, t, np.zeros(len(room.E)))
+    recent = deque([point.total + point.error], maxlen=MEMORY)
+    best = point
+    for _ in range(MAX_STEPS):
+        if point.total <= COMPLEMENTARY and point.error <= SATISFIED:
+            break
+        further = _nearer(objective, room, point, max(recent))
+        if further is None:
+            break
+        point = further
+        recent.append(point.total + point.error)
+        if recent[-1] < best.total + best.error:
+            best = point
+    point = best
+    if not math.isfinite(point.total + point.error):
+        raise np.linalg.LinAlgError("numbers overflow")
+    holds = point.u > point.s
+    return point._replace(x=room.settled(point.x, holds[:m], holds[m : 2 * m], holds[2 * m : 2 * m + q]))
+
+
+def _nearer(objective: Convex, room: Room, point: _Point, most: float) -> _Point | None:
+    """Go one step, to where errors are below `most`; None if there is none, as what is left is rounding."""
+    try:
+        for ds, du, dt, dv in _directions(objective, room, point):
+            length = _longest(point, ds, du)
+            length = 0.995 * length if length < 1.0 else 1.0
+            for _ in range(HALVINGS):
+                s, u, t, v = point.s + length * ds, point.u + length * du, point.t + length * dt, point.v + length * dv
+                tried = _Point.at(objective, room, s, u, t, v)
+                if tried.total + tried.error < (1.0 - GAIN * length) * most:
+                    return tried
+                length *= 0.5
+    except np.linalg.LinAlgError:  # near the end rounding may make the system singular
+        pass
+    return None
+
+
+def _directions(objective: Convex, room: Room, point: _Point) -> Iterator[tuple[Array, Array, float, Array]]:
+    """Changes of s, u, t and v: by predictor and corrector, then, should these fail, by centring alone."""
+    s, u, W, violated = point.s, point.u, point.W, point.violated
+    m, p = len(room.floor), len(room.E)
+    S, diagonal = objective.curvature(room.whole(point.x), point.y)
+    M = Newton(S[:, room.free], np.ones(len(S)), diagonal[room.free] + (u / s)[:m] + (u / s)[m : 2 * m])
+    K = np.vstack([room.E, W])
+    MK = M.solve(np.ascontiguousarray(K.T))
+    tau = np.zeros(len(K))  # how much the rows fall with t
+    tau[p + len(room.Q) :] = 1.0
+    small = np.zeros((len(K) + 1, len(K) + 1))
+    small[:-1, :-1] = K @ MK + np.diag(np.r_[np.zeros(p), (s / u)[2 * m :]])
+    small[:-1, -1] = small[-1, :-1] = tau
+    small[-1, -1] = 0.0 if objective.worst else 1.0  # t is no unknown then
+    scale = 1.0 / np.sqrt(np.where(np.diag(small) > 0.0, np.diag(small), 1.0))
+    small *= scale[:, None] * scale
+
+    def towards(products: Array) -> tuple[Array, Array, float, Array]:
+        """The direction in which s u goes to `products`."""
+        pushed = products / s - u
+        right = M.solve(pushed[:m] - pushed[m : 2 * m] - point.dual)
+        rest = np.r_[point.off, violated + (products / u - s)[2 * m :]]
+        found = scale * _solved(small, scale * np.r_[K @ right + rest, point.missing])
+        dx, dt = right - MK @ found[:-1], float(found[-1])
+        ds = np.r_[dx, -dx, tau[p:] * dt - W @ dx - violated]
+        return ds, np.r_[(pushed - u / s * ds)[: 2 * m], found[p:-1]], dt, found[:p]
+
+    ds, du, _, _ = towards(np.zeros_like(s))
+    length = _longest(point, ds, du)
+    centre = float((s + length * ds) @ (u + length * du) / point.total) ** 3
+    mean = point.total / len(s)
+    yield towards(centre * mean - ds * du)
+    yield towards(np.full_like(s, 0.5 * mean))
+
+
+def _solved(matrix: Array, b: Array) -> Array:
+    try:
+        return np.asarray(np.linalg.solve(matrix, b))
+    except np.linalg.LinAlgError:  # near the end rounding may make rows of E depend on each other
+        return np.asarray(np.linalg.lstsq(matrix, b)[0])
+
+
+def _longest(point: _Point, ds: Array, du: Array) -> float:
+    """How much of a step, at most all of it, leaves all slacks and multipliers >= 0."""
+    return 1.0 / max(1.0, float(np.max(-ds / point.s)), float(np.max(-du / point.u)))
