@@ -113,7 +113,7 @@ def propose(
         law = laws.default().fit(runs)
     at = law.x_range[1] if at is None else at
     if candidates is None:
-        best = law.to_array(optimize(law, at=at, weights=weights, floors=floors, caps=caps).mixture)
+        best = law.to_array(optimize(law, at=at, params=params, weights=weights, floors=floors, caps=caps).mixture)
         half = len(pool) // 2
         pool[:half] += rng.uniform(size=(half, 1)) * (best - pool[:half])
         pool = np.concatenate([best, pool])

@@ -20,6 +20,7 @@ to show it. `mixlaw.laws.smooth` defines K and U; share and length are chosen by
 and a share of 0 leaves the transfer law. Far from all runs h is 0. The law is not convex in r.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -55,11 +56,12 @@ class FittedTransferGP(FittedTransfer):
     Attributes
     ----------
     extra
-        ``share``, ``length`` and ``noise``; of the runs ``mixtures``, ``log_size`` (0 with one size), ``x`` (geometric
+        ``share`` and ``length``; of the runs ``mixtures``, ``log_size`` (0 with one size), ``x`` (geometric
         mean of their checkpoints) and ``own``, the part of U on its diagonal that is not smooth; by evaluation domain
         ``variance`` v and ``residuals`` y.
     wave
-        Of a law that `draws` gave: by evaluation domain what its h was before the runs; None otherwise.
+        Of a law that `draws` gave: by evaluation domain what its h was before the runs; None otherwise. Such a law
+        cannot be written.
     """
 
     law: ClassVar[str] = "transfer-gp"
@@ -118,6 +120,14 @@ class FittedTransferGP(FittedTransfer):
         rng = np.random.default_rng([seed, 1])
         return [law._with_wave(rng) for law in super().draws(count, seed=seed)]
 
+    def content(self) -> dict[str, Any]:
+        """See `FittedLaw.content`; `InputError` for a draw, whose h has no form in the file."""
+        if self.wave is not None:
+            raise InputError(
+                f"{self.law}: this law is a draw, which cannot be written; write the law it was drawn from"
+            )
+        return super().content()
+
     def _with_wave(self, rng: np.random.Generator) -> Self:
         """Draw h given the runs: h before them, corrected by what it and the noise get wrong at them."""
         if self._share == 0.0:
@@ -150,7 +160,7 @@ class FittedTransferGP(FittedTransfer):
         slopes = [-(np.sin(_angle(wave, sites)) * wave.amplitude) @ wave.frequency[:, :m] * inner for wave in self.wave]
         return np.stack(slopes, axis=1)
 
-    def _moved(self, steps: Any) -> Self:
+    def _moved(self, steps: Sequence[Array]) -> Self:
         """See `FittedLaw._moved`: residuals of the runs move against the coefficients."""
         law = super()._moved(steps)
         x = np.array(self.extra["x"])
@@ -213,7 +223,7 @@ def _check(law: FittedTransferGP) -> None:
         k = len(law.extra["own"])
         arrays = [np.asarray(law.extra[name], dtype=np.float64) for name in ("mixtures", "log_size", "x", "own")]
         arrays += [np.asarray(law.extra["residuals"][domain], dtype=np.float64) for domain in law.eval_domains]
-        numbers = [law.extra[name] for name in ("share", "length", "noise")]
+        numbers = [law.extra[name] for name in ("share", "length")]
         numbers += [law.extra["variance"][domain] for domain in law.eval_domains]
         arrays.append(np.asarray(numbers, dtype=np.float64))
     except (KeyError, TypeError, ValueError) as error:
@@ -239,12 +249,11 @@ class TransferGP:
             notes.append(ROBUST_NOTE)
         notes.append(_said(beliefs.smoothness, problem.runs))
         means = np.array([problem.runs.means(mode.residuals) for mode in modes])
-        share, length, noise = beliefs.smoothness
+        share, length, _ = beliefs.smoothness
         sites = problem.runs.sites
         extra = {
             "share": share,
             "length": length,
-            "noise": noise,
             "mixtures": sites.mixtures.tolist(),
             "log_size": sites.log_size.tolist(),
             "x": np.exp(problem.runs.means(np.log(used.x(x)))).tolist(),
