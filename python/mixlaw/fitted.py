@@ -263,9 +263,8 @@ class FittedLaw(ABC):
 
         if not 0.0 < level < 1.0:
             raise InputError(f"level: expected a probability between 0 and 1, not {level!r}")
+        variance = self.log_variance(proportions, at=at, params=params) + self.deviations() ** 2
         center = np.log(self.predict(proportions, at=at, params=params))
-        variance = self.log_variance(proportions, at=at, params=params)
-        variance = variance + self.deviations() ** 2
         quantile = t.ppf(0.5 + 0.5 * level, [max(1, self.quality[domain].runs - 1) for domain in self.eval_domains])
         width = quantile * np.sqrt(variance)
         return np.exp(center - width), np.exp(center + width)
