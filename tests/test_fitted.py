@@ -1,11 +1,13 @@
 import html
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from mixlaw import InputError, Mixture
 from mixlaw.fitted import Coefficient, DomainFit, EffectiveProportions, FittedLaw
@@ -154,3 +156,52 @@ def test_effective_proportions_may_sum_to_less_than_one_and_not_to_more(law: Con
         law.to_array(less)
     with pytest.raises(InputError, match=r"mixture 0: the proportions sum to 1\.25, not 1"):
         law.to_array(EffectiveProportions(less + 1.0 / 6.0))
+
+
+def certain(law: Constant) -> Constant:
+    """The law with its first evaluation domain alone, which has a standard error."""
+    parts = {name: {"web": getattr(law, name)["web"]} for name in ("coefficients", "covariance", "quality")}
+    return replace(law, eval_domains=("web",), **parts)
+
+
+R = [[0.5, 0.25, 0.25]]
+
+
+def test_an_interval_has_the_width_of_coefficient_and_of_deviation(law: Constant) -> None:
+    one = certain(law)
+    np.testing.assert_allclose(one.log_variance(R, at=1e9), [[(0.125 / 2.5) ** 2]], rtol=1e-3)
+    np.testing.assert_array_equal(one.deviations(), [0.01])
+    low, high = one.interval(R, at=1e9, level=0.8)
+    half = t.ppf(0.9, 3) * np.hypot(0.125 / 2.5, 0.01)  # 4 runs
+    np.testing.assert_allclose([low, high], 2.5 * np.exp([[[-half]], [[half]]]), rtol=1e-3)
+
+
+def test_draws_vary_as_the_covariance_says_and_repeat_with_their_seed(law: Constant) -> None:
+    one = certain(law)
+    drawn = np.array([draw.coefficients["web"]["C"].value for draw in one.draws(4000, seed=1)])
+    assert drawn.mean() == pytest.approx(2.5, abs=0.01)
+    assert drawn.std() == pytest.approx(0.125, rel=0.05)
+    assert [d.coefficients for d in one.draws(3, seed=1)] == [d.coefficients for d in one.draws(3, seed=1)]
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, float("nan")])
+def test_a_level_that_is_no_probability_is_refused(law: Constant, level: float) -> None:
+    with pytest.raises(InputError, match="level: expected a probability between 0 and 1"):
+        certain(law).interval(R, at=1e9, level=level)
+
+
+def test_without_standard_errors_or_deviations_there_are_no_intervals(law: Constant) -> None:
+    with pytest.raises(InputError, match="'a<b': the fit gives no standard errors \\(at its bound 0\\)"):
+        law.interval(R, at=1e9)
+    with pytest.raises(InputError, match="'a<b': as many coefficients as rows"):
+        law.deviations()
+
+
+def test_the_size_is_that_of_the_runs_unless_there_are_several(law: Constant) -> None:
+    assert law.size(None) == 1e8
+    assert law.size(2e8) == 2e8
+    assert replace(law, sizes=()).size(None) is None
+    with pytest.raises(InputError, match="params: the runs have 2 model sizes, so say for which"):
+        replace(law, sizes=(1e8, 2e8)).size(None)
+    with pytest.raises(InputError, match="params: a model size is positive and finite"):
+        law.size(-1.0)

@@ -263,16 +263,25 @@ class FittedLaw(ABC):
 
         if not 0.0 < level < 1.0:
             raise InputError(f"level: expected a probability between 0 and 1, not {level!r}")
+        variance = self.log_variance(proportions, at=at, params=params) + self.deviations() ** 2
         center = np.log(self.predict(proportions, at=at, params=params))
-        variance = self.log_variance(proportions, at=at, params=params)
-        fits = [self.quality[domain] for domain in self.eval_domains]
-        for domain, fit in zip(self.eval_domains, fits, strict=True):
-            if fit.residual_sd is None:
-                raise InputError(f"domain {domain!r}: as many coefficients as rows leave nothing to tell deviations by")
-            variance[:, self.eval_domains.index(domain)] += fit.residual_sd**2
-        quantile = t.ppf(0.5 + 0.5 * level, [max(1, fit.runs - 1) for fit in fits])
+        quantile = t.ppf(0.5 + 0.5 * level, [max(1, self.quality[domain].runs - 1) for domain in self.eval_domains])
         width = quantile * np.sqrt(variance)
         return np.exp(center - width), np.exp(center + width)
+
+    def deviations(self) -> Array:
+        """Standard deviation of the log loss of single runs about the law (`DomainFit.residual_sd`), shape (e,).
+
+        Raises
+        ------
+        InputError
+            If an evaluation domain has none.
+        """
+        found = [self.quality[domain].residual_sd for domain in self.eval_domains]
+        for domain, deviation in zip(self.eval_domains, found, strict=True):
+            if deviation is None:
+                raise InputError(f"domain {domain!r}: as many coefficients as rows leave nothing to tell deviations by")
+        return np.array(found, dtype=np.float64)
 
     def log_variance(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """Variance of the predicted log loss that comes from the coefficients, to first order, shape (q, e).

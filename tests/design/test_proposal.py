@@ -166,3 +166,15 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str, runs
 def test_bounds_that_no_mixture_meets_are_refused() -> None:
     with pytest.raises(InfeasibleError, match=r"sum to 1\.6"):
         propose(1, domains=DOMAINS, floors=0.4)
+
+
+def test_active_after_runs_of_several_sizes_takes_the_size_that_is_asked_about() -> None:
+    rng = np.random.default_rng(0)
+    r, size = rng.dirichlet(np.ones(3), 24), np.tile([1e8, 4e8], 12)
+    losses = (2.0 + (size[:, None] / 1e8) ** -0.4) * (0.1 + r) ** -0.1
+    names = ["web", "code", "books"]
+    runs = RunTable.from_arrays(r, losses, train_domains=names, eval_domains=names, tokens=1e9, params=size)
+    for proposed in propose(2, runs=runs, params=4e8, floors=0.05):
+        assert min(proposed.values()) >= 0.05
+    with pytest.raises(InputError, match="params: the runs have 2 model sizes"):
+        propose(2, runs=runs, floors=0.05)

@@ -253,63 +253,29 @@ def test_a_domain_that_no_run_varies_is_named() -> None:
 # Public data
 
 
-def dmsl(shared_data, size: float | None = None) -> RunTable:
-    runs = RunTable.read(
-        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
-    )
-    return runs if size is None else runs.select(runs.params == size)
-
-
-@pytest.mark.filterwarnings("ignore:.*rows")
 @pytest.mark.parametrize(
     ("law", "size", "error", "r2"),
     [(Additive, 122e6, 0.66, 0.992), (Joint, 310e6, 0.48, 0.997)],
 )
-def test_five_fold_cross_validation_on_dmsl(
-    shared_data, law: type[Additive], size: float, error: float, r2: float
+def test_five_fold_cross_validation_on_slimpajama(
+    slimpajama, five_folds, law: type[Additive], size: float, error: float, r2: float
 ) -> None:
-    runs = dmsl(shared_data, size)
-    names = np.array(runs.runs)
-    fold = np.random.default_rng(0).permutation(len(names)) % 5
-    predicted = np.empty_like(runs.losses)
-    for k in range(5):
-        out = np.isin(runs.run, names[fold == k])
-        predicted[out] = law().fit(runs.select(~out)).predict(runs.proportions[out], at=runs.tokens[out])
-    logs, rest = np.log(runs.losses), np.log(predicted / runs.losses)
-    share = (rest**2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
-    assert 100 * np.abs(predicted / runs.losses - 1.0).mean() < error
-    assert 1.0 - share.mean() > r2
+    found = five_folds(law(), slimpajama(size))
+    assert found.error < error
+    assert found.r2 > r2
 
 
-@pytest.mark.filterwarnings("ignore:.*rows")
 @pytest.mark.parametrize(
     ("k", "error", "rank"), [(6, 1.15, 0.78), (10, 0.70, 0.88), (16, 0.50, 0.92), (48, 0.35, 0.92)]
 )
-def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float, rank: float) -> None:
-    last = dmsl(shared_data, 310e6).final()
-    measured = []
-    for draw in range(10):
-        order = np.random.default_rng(draw).permutation(len(last))
-        test = last.select(order[k:])
-        predicted = Additive().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
-        rho = spearmanr(predicted.mean(axis=1), test.losses.mean(axis=1))[0]
-        measured.append((100 * np.abs(predicted / test.losses - 1.0).mean(), rho))
-    mean_error, mean_rank = np.mean(measured, axis=0)
-    assert mean_error < error
-    assert mean_rank > rank
+def test_a_few_runs_of_slimpajama_predict_the_others(slimpajama, few_runs, k: int, error: float, rank: float) -> None:
+    found = few_runs(Additive(), slimpajama(310e6), k)
+    assert found.error < error
+    assert found.rank > rank
 
 
-@pytest.mark.filterwarnings("ignore:.*rows")
-def test_regmix_with_weights_of_zero(shared_data) -> None:
-    def read(part: str) -> RunTable:
-        files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
-        table = RunTable.read(files[0], metrics=files[1])
-        return RunTable.from_arrays(
-            table.proportions, table.losses, train_domains=table.train_domains, eval_domains=table.eval_domains,
-            tokens=1e9, run=table.run,
-        )  # fmt: skip
-
-    train, test = read("train"), read("test")
+def test_regmix_with_weights_of_zero(regmix) -> None:
+    train, test = regmix("train"), regmix("test")
     law = Additive().fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
     predicted = law.predict(test.proportions, at=1e9)
     ranks = [spearmanr(predicted[:, i], test.losses[:, i])[0] for i in range(len(test.eval_domains))]

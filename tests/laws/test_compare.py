@@ -361,12 +361,8 @@ def test_of_all_laws_those_that_predict_the_runs_have_finite_scores() -> None:
         assert one.scores is None or math.isfinite(one.scores.error)
 
 
-@pytest.mark.filterwarnings("ignore:.*rows left out")
-def test_on_slimpajama_transfer_is_named_and_errors_are_of_the_size_that_the_benchmark_finds(shared_data: Path) -> None:
-    runs = RunTable.read(
-        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
-    )
-    runs = runs.select(runs.params == 310e6)
+def test_on_slimpajama_transfer_is_named_and_errors_are_of_the_size_that_the_benchmark_finds(slimpajama) -> None:
+    runs = slimpajama(310e6)
     found = compare(runs.select(np.isin(runs.run, runs.runs[:30])), laws=TWO, draws=0, folds=3)
     assert found.law == "transfer"
     errors = {one.law: one.scores.error for one in found.cross_validation.results if one.scores is not None}

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import spearmanr
 
 from mixlaw import InputError, RunTable, laws
 from mixlaw.errors import FitError
@@ -231,45 +230,23 @@ def test_other_coefficients_are_refused(written: Path) -> None:
 # Public data
 
 
-def dmsl(shared_data, size: float) -> RunTable:
-    runs = RunTable.read(
-        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
-    )
-    return runs.select(runs.params == size)
-
-
-@pytest.mark.filterwarnings("ignore:.*rows")
 @pytest.mark.parametrize(
     ("k", "error", "rank"), [(10, 1.03, 0.77), (12, 0.82, 0.88), (16, 0.61, 0.925), (48, 0.475, 0.945)]
 )
-def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float, rank: float) -> None:
-    last = dmsl(shared_data, 310e6).final()
-    measured = []
-    for draw in range(10):
-        order = np.random.default_rng(draw).permutation(len(last))
-        test = last.select(order[k:])
-        predicted = Exponential().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
-        rho = spearmanr(predicted.mean(axis=1), test.losses.mean(axis=1))[0]
-        measured.append((100 * np.abs(predicted / test.losses - 1.0).mean(), rho))
-    mean_error, mean_rank = np.mean(measured, axis=0)
-    assert mean_error < error
-    assert mean_rank > rank
+def test_a_few_runs_of_slimpajama_predict_the_others(slimpajama, few_runs, k: int, error: float, rank: float) -> None:
+    found = few_runs(Exponential(), slimpajama(310e6), k)
+    assert found.error < error
+    assert found.rank > rank
 
 
-@pytest.mark.filterwarnings("ignore:.*rows")
 @pytest.mark.parametrize(("size", "error", "r2", "later"), [(122e6, 0.62, 0.994, 0.65), (310e6, 0.63, 0.995, 0.70)])
-def test_all_checkpoints_of_dmsl(shared_data, size: float, error: float, r2: float, later: float) -> None:
-    runs = dmsl(shared_data, size)
-    names = np.array(runs.runs)
-    fold = np.random.default_rng(0).permutation(len(names)) % 5
-    predicted = np.empty_like(runs.losses)
-    for k in range(5):
-        out = np.isin(runs.run, names[fold == k])
-        predicted[out] = Exponential().fit(runs.select(~out)).predict(runs.proportions[out], at=runs.tokens[out])
-    logs, rest = np.log(runs.losses), np.log(predicted / runs.losses)
-    share = (rest**2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
-    assert 100 * np.abs(predicted / runs.losses - 1.0).mean() < error
-    assert 1.0 - share.mean() > r2
+def test_all_checkpoints_of_slimpajama(
+    slimpajama, five_folds, size: float, error: float, r2: float, later: float
+) -> None:
+    runs = slimpajama(size)
+    found = five_folds(Exponential(), runs)
+    assert found.error < error
+    assert found.r2 > r2
     # The last checkpoint, at 20 billion tokens, from the first 12.
     last = runs.final()
     ahead = Exponential().fit(runs.select(runs.tokens < 1.21e10)).predict(last.proportions, at=last.tokens)

@@ -124,23 +124,8 @@ def test_other_coefficients_are_refused(tmp_path) -> None:
         laws.read(path)
 
 
-@pytest.mark.filterwarnings("ignore:.*renormalised")
-def test_regmix(shared_data) -> None:
-    tables = []
-    for part in ("train", "test"):
-        files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
-        table = RunTable.read(files[0], metrics=files[1])
-        tables.append(
-            RunTable.from_arrays(
-                table.proportions,
-                table.losses,
-                train_domains=table.train_domains,
-                eval_domains=table.eval_domains,
-                tokens=1e9,
-                run=table.run,
-            )
-        )
-    train, test = tables
+def test_regmix(regmix) -> None:
+    train, test = regmix("train"), regmix("test")
     law = Linear().fit(train)
     predicted = law.predict(test.proportions, at=1e9)
     ranks = [spearmanr(predicted[:, i], test.losses[:, i])[0] for i in range(len(test.eval_domains))]

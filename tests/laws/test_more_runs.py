@@ -1,5 +1,4 @@
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,12 +144,8 @@ def test_a_law_without_standard_errors_is_refused(plant: Any) -> None:
         more_runs(laws.get("bimix").fit(plant(mixtures=2).runs))
 
 
-@pytest.mark.filterwarnings("ignore:.*rows left out")
-def test_on_slimpajama_eight_runs_tell_what_twenty_four_will(shared_data: Path) -> None:
-    table = RunTable.read(
-        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
-    )
-    last = table.select(table.params == 310e6).final()
+def test_on_slimpajama_eight_runs_tell_what_twenty_four_will(slimpajama) -> None:
+    last = slimpajama(310e6).final()
     ratios = []
     for draw in range(4):
         order = np.random.default_rng(draw).permutation(len(last))

@@ -336,56 +336,47 @@ def test_another_size_is_refused_in_a_prediction() -> None:
 # Public data
 
 
-def dmsl(shared_data, size: float) -> RunTable:
-    runs = RunTable.read(
-        shared_data / "dmsl" / "slimpajama_122m_310m.csv", columns={"openhermes_loss": None}, missing="drop"
-    )
-    return runs.select(runs.params == size)
+@pytest.mark.parametrize(
+    ("law", "size", "error", "r2"),
+    [
+        (Transfer(), 122e6, 0.60, 0.9945),
+        (Transfer(), 310e6, 0.65, 0.9945),
+        (TransferGP(), 122e6, 0.53, 0.9955),
+        (TransferGP(), 310e6, 0.56, 0.996),
+    ],
+)
+def test_five_fold_cross_validation_on_slimpajama(
+    slimpajama, five_folds, law: Transfer, size: float, error: float, r2: float
+) -> None:
+    found = five_folds(law, slimpajama(size))
+    assert found.error < error
+    assert found.r2 > r2
+    assert 0.85 <= found.inside <= 0.95
 
 
-@pytest.mark.filterwarnings("ignore:.*rows")
-@pytest.mark.parametrize(("size", "error", "r2"), [(122e6, 0.53, 0.9955), (310e6, 0.56, 0.996)])
-def test_five_fold_cross_validation_on_dmsl(shared_data, size: float, error: float, r2: float) -> None:
-    runs = dmsl(shared_data, size)
-    names = np.array(runs.runs)
-    fold = np.random.default_rng(0).permutation(len(names)) % 5
-    predicted, inside = np.empty_like(runs.losses), np.empty(runs.losses.shape, dtype=bool)
-    for k in range(5):
-        out = np.isin(runs.run, names[fold == k])
-        law = TransferGP().fit(runs.select(~out))
-        predicted[out] = law.predict(runs.proportions[out], at=runs.tokens[out])
-        low, high = law.interval(runs.proportions[out], at=runs.tokens[out])
-        inside[out] = (low <= runs.losses[out]) & (runs.losses[out] <= high)
-    assert 0.85 <= inside.mean() <= 0.95
-    logs, found = np.log(runs.losses), np.log(predicted)
-    rest = ((logs - found) ** 2).sum(axis=0) / ((logs - logs.mean(axis=0)) ** 2).sum(axis=0)
-    assert 100 * np.abs(predicted / runs.losses - 1.0).mean() < error
-    assert 1.0 - rest.mean() > r2
+@pytest.mark.parametrize(
+    ("law", "k", "error", "rank"),
+    [
+        (Transfer(), 3, 1.80, 0.65),
+        (Transfer(), 6, 0.90, 0.80),
+        (Transfer(), 16, 0.56, 0.92),
+        (Transfer(), 48, 0.47, 0.92),
+        (TransferGP(), 3, 1.85, 0.65),
+        (TransferGP(), 6, 0.80, 0.85),
+        (TransferGP(), 16, 0.45, 0.94),
+        (TransferGP(), 48, 0.34, 0.93),
+    ],
+)
+def test_a_few_runs_of_slimpajama_predict_the_others(
+    slimpajama, few_runs, law: Transfer, k: int, error: float, rank: float
+) -> None:
+    found = few_runs(law, slimpajama(310e6), k)
+    assert found.error < error
+    assert found.rank > rank
 
 
-@pytest.mark.filterwarnings("ignore:.*rows")
-@pytest.mark.parametrize(("k", "error", "rank"), [(3, 1.85, 0.65), (6, 0.80, 0.85), (16, 0.45, 0.94), (48, 0.34, 0.93)])
-def test_a_few_runs_of_dmsl_predict_the_others(shared_data, k: int, error: float, rank: float) -> None:
-    last = dmsl(shared_data, 310e6).final()
-    measured = []
-    for draw in range(10):
-        order = np.random.default_rng(draw).permutation(len(last))
-        test = last.select(order[k:])
-        predicted = TransferGP().fit(last.select(order[:k])).predict(test.proportions, at=test.tokens)
-        measured.append(
-            (
-                100 * np.abs(predicted / test.losses - 1.0).mean(),
-                spearmanr(predicted.mean(axis=1), test.losses.mean(axis=1))[0],
-            )
-        )
-    mean_error, mean_rank = np.mean(measured, axis=0)
-    assert mean_error < error
-    assert mean_rank > rank
-
-
-@pytest.mark.filterwarnings("ignore:.*rows")
-def test_runs_of_a_smaller_size_tell_of_a_larger_one(shared_data) -> None:
-    small, large = dmsl(shared_data, 122e6).final(), dmsl(shared_data, 310e6).final()
+def test_runs_of_a_smaller_size_tell_of_a_larger_one(slimpajama) -> None:
+    small, large = slimpajama(122e6).final(), slimpajama(310e6).final()
     alone, together = [], []
     for draw in range(5):
         order = np.random.default_rng(draw).permutation(len(large))
@@ -397,15 +388,10 @@ def test_runs_of_a_smaller_size_tell_of_a_larger_one(shared_data) -> None:
     assert np.mean(together) < 0.6 * np.mean(alone)
 
 
-@pytest.mark.filterwarnings("ignore:.*rows")
-def test_regmix_with_weights_of_zero(shared_data) -> None:
-    def read(part: str) -> RunTable:
-        files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
-        table = RunTable.read(files[0], metrics=files[1])
-        return changed(table, tokens=1e9)
-
-    train, test = read("train"), read("test")
-    law = TransferGP().fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
-    predicted = law.predict(test.proportions, at=1e9)
+@pytest.mark.parametrize(("law", "rank"), [(Transfer(), 0.97), (TransferGP(), 0.98)])
+def test_regmix_with_weights_of_zero(regmix, law: Transfer, rank: float) -> None:
+    train, test = regmix("train"), regmix("test")
+    fitted = law.fit(train.select(np.random.default_rng(0).permutation(len(train))[:128]))
+    predicted = fitted.predict(test.proportions, at=1e9)
     ranks = [spearmanr(predicted[:, i], test.losses[:, i])[0] for i in range(len(test.eval_domains))]
-    assert np.mean(ranks) > 0.98
+    assert np.mean(ranks) > rank

@@ -145,6 +145,12 @@ def test_a_round_trip_keeps_every_bit(tmp_path: Any) -> None:
     np.testing.assert_array_equal(back.interval(r, at=2e9), LAW.interval(r, at=2e9))
 
 
+def test_a_draw_is_not_written_as_if_it_were_the_law(tmp_path: Any) -> None:
+    with pytest.raises(InputError, match="this law is a draw, which cannot be written"):
+        DRAWN.write(tmp_path / "law.json")
+    assert not (tmp_path / "law.json").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

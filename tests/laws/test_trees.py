@@ -123,23 +123,8 @@ def test_the_figure_that_regmix_published(shared_data) -> None:
     assert 100.0 * spearmanr(booster.predict(new_r), new[:, k])[0] == pytest.approx(98.92, abs=0.005)
 
 
-@pytest.mark.filterwarnings("ignore:.*renormalised")
-def test_regmix_without_a_look_at_the_test_set(shared_data) -> None:
-    tables = []
-    for part in ("train", "test"):
-        files = [shared_data / "regmix" / f"{part}_{what}_1m.csv" for what in ("mixture", "pile_loss")]
-        table = RunTable.read(files[0], metrics=files[1])
-        tables.append(
-            RunTable.from_arrays(
-                table.proportions,
-                table.losses[:, :4],
-                train_domains=table.train_domains,
-                eval_domains=table.eval_domains[:4],
-                tokens=1e9,
-                run=table.run,
-            )
-        )
-    train, test = tables
+def test_regmix_without_a_look_at_the_test_set(regmix) -> None:
+    train, test = (part.keep_losses(part.eval_domains[:4]) for part in (regmix("train"), regmix("test")))
     order = np.random.default_rng(0).permutation(len(train))
     for count, rank in ((32, 0.90), (512, 0.988)):
         predicted = Trees().fit(train.select(order[:count])).predict(test.proportions, at=1e9)

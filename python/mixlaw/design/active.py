@@ -87,16 +87,7 @@ def most_informative(
     variance = np.sum(squares * np.diagonal(C, axis1=1, axis2=2), axis=0)
     best = np.bincount([np.argmin(losses(draw, mixtures) @ w[counts]) for draw in draws], minlength=len(mixtures))
     v = (best / len(draws) + 1.0 / len(mixtures)) / np.where(variance > 0.0, variance, np.inf)
-    return _greedy(C, squares * v, _deviations(law)[counts] ** 2, len(candidates), n)
-
-
-def _deviations(law: FittedLaw) -> Array:
-    """Give sigma of all evaluation domains."""
-    found = [law.quality[domain].residual_sd for domain in law.eval_domains]
-    for domain, deviation in zip(law.eval_domains, found, strict=True):
-        if deviation is None:
-            raise InputError(f"domain {domain!r}: as many coefficients as rows leave nothing to tell deviations by")
-    return np.maximum(np.array(found, dtype=np.float64), LEAST_DEVIATION)
+    return _greedy(C, squares * v, np.maximum(law.deviations()[counts], LEAST_DEVIATION) ** 2, len(candidates), n)
 
 
 def _greedy(C: Array, weight: Array, noise: Array, c: int, n: int) -> npt.NDArray[np.intp]:

@@ -38,7 +38,15 @@ import numpy.typing as npt
 
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, Axis, Coefficient, FittedLaw, Proportions, Scale
-from mixlaw.laws.checks import check_length, is_one_checkpoint, model_sizes, size_of, spearman_at_the_end, usable
+from mixlaw.laws.checks import (
+    check_length,
+    facts,
+    is_one_checkpoint,
+    model_sizes,
+    size_of,
+    spearman_at_the_end,
+    usable,
+)
 from mixlaw.laws.goodness import domain_fit
 from mixlaw.laws.panel import Piece, Prior, fit_panel, prior_notes
 from mixlaw.laws.robust import BEND, ROBUST_NOTE
@@ -211,16 +219,9 @@ class Additive:
             [problem.model] * e, problem.y, used.run, problem.prior, [problem.starts] * e, BEND if robust else math.inf
         )
         notes += [*_size_notes(sizes), *prior_notes(used, pieces), *([ROBUST_NOTE] if robust else [])]
-        s = used.x(x)
         named = dict(zip(runs.eval_domains, map(problem.coefficients, range(e), pieces), strict=True))
         law = self.fitted(
-            train_domains=runs.train_domains,
-            eval_domains=runs.eval_domains,
-            x=x,
-            x_range=(float(s.min()), float(s.max())),
-            sizes=sizes,
-            mixtures=np.unique(used.proportions, axis=0),
-            fingerprint=runs.fingerprint(),
+            **facts(runs, used, x, sizes),
             coefficients={domain: one[0] for domain, one in named.items()},
             covariance={domain: one[1] for domain, one in named.items()},
             quality={

@@ -32,9 +32,11 @@ from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, Propor
 from mixlaw.laws.checks import (
     check_checkpoints,
     check_question,
+    facts,
     is_one_checkpoint,
     one_size,
     spearman_at_the_end,
+    stopped_note,
     usable,
 )
 from mixlaw.laws.goodness import domain_fit
@@ -156,9 +158,7 @@ class BiMix:
         if robust:
             notes.append(ROBUST_NOTE)
         pieces = {domain: _fit_domain(used, domain, x, seed, robust) for domain in used.eval_domains}
-        stopped = [domain for domain, piece in pieces.items() if not piece.converged]
-        if stopped:
-            notes.append(f"The optimiser stopped before it converged: {', '.join(stopped)}.")
+        notes += stopped_note(used.eval_domains, [piece.converged for piece in pieces.values()])
         without = [domain for domain, piece in pieces.items() if piece.quality.left_out]
         if without:
             every = np.all(used.proportions[:, [used.train_domains.index(d) for d in used.eval_domains]] > 0.0, axis=1)
@@ -167,15 +167,8 @@ class BiMix:
                 f"infinite: {', '.join(without)}. The Spearman correlation is over the {len(set(used.run[every]))} of "
                 f"{len(used.runs)} runs that train on every domain."
             )
-        s = used.x(x)
         law = FittedBiMix(
-            train_domains=runs.train_domains,
-            eval_domains=runs.eval_domains,
-            x=x,
-            x_range=(float(s.min()), float(s.max())),
-            sizes=sizes,
-            mixtures=np.unique(used.proportions, axis=0),
-            fingerprint=runs.fingerprint(),
+            **facts(runs, used, x, sizes),
             coefficients={domain: piece.coefficients for domain, piece in pieces.items()},
             covariance={domain: piece.covariance for domain, piece in pieces.items()},
             quality={domain: piece.quality for domain, piece in pieces.items()},

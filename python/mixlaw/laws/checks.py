@@ -1,5 +1,8 @@
 """What the laws of mixture and length of training ask of runs and of questions, in the same words."""
 
+from collections.abc import Sequence
+from typing import TypedDict
+
 import numpy as np
 import numpy.typing as npt
 
@@ -69,6 +72,51 @@ def usable_at_one_checkpoint(runs: RunTable, x: Axis, law: str) -> tuple[RunTabl
             )
         raise FitError(f"{what} are from {s.min():.6g} to {s.max():.6g} {x} long: choose some by RunTable.select")
     return used, notes
+
+
+class Facts(TypedDict):
+    """What every fitted law says of its runs: fields of `FittedLaw`."""
+
+    train_domains: tuple[str, ...]
+    eval_domains: tuple[str, ...]
+    x: Axis
+    x_range: tuple[float, float]
+    sizes: tuple[float, ...]
+    mixtures: Array
+    fingerprint: str
+
+
+def facts(runs: RunTable, used: RunTable, x: Axis, sizes: tuple[float, ...]) -> Facts:
+    """Facts about the runs that were given, and the rows of them that a law is fitted to."""
+    s = used.x(x)
+    return Facts(
+        train_domains=runs.train_domains,
+        eval_domains=runs.eval_domains,
+        x=x,
+        x_range=(float(s.min()), float(s.max())),
+        sizes=sizes,
+        mixtures=np.unique(used.proportions, axis=0),
+        fingerprint=runs.fingerprint(),
+    )
+
+
+def constant_note(runs: RunTable) -> list[str]:
+    """Name the domains that no run varies, if there are any, for a law that knows of them from its prior alone."""
+    constant = np.ptp(runs.proportions, axis=0) <= EXACT
+    names = [domain for domain, fixed in zip(runs.train_domains, constant, strict=True) if fixed]
+    return [f"No run varies the proportion of {', '.join(names)}: what is said of it is the prior's."] if names else []
+
+
+def stopped_note(eval_domains: Sequence[str], converged: Sequence[bool]) -> list[str]:
+    """Name the domains whose optimiser did not converge, if there are any."""
+    stopped = [domain for domain, done in zip(eval_domains, converged, strict=True) if not done]
+    return [f"The optimiser stopped before it converged: {', '.join(stopped)}."] if stopped else []
+
+
+def mixture_numbers(runs: RunTable) -> tuple[Array, npt.NDArray[np.intp]]:
+    """The different mixtures of some rows, shape (G, m), equal up to rounding; and the number of each row's, (n,)."""
+    mixtures, number = np.unique(np.round(runs.proportions / EXACT), axis=0, return_inverse=True)
+    return mixtures * EXACT, number
 
 
 def is_one_checkpoint(s: npt.ArrayLike) -> bool:

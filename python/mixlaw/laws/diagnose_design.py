@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mixlaw.fitted import Array, Axis
-from mixlaw.laws.checks import SAME_CHECKPOINT, checkpoints
+from mixlaw.laws.checks import SAME_CHECKPOINT, checkpoints, mixture_numbers
 from mixlaw.laws.finding import Finding, listed
 from mixlaw.mixture import EXACT
 from mixlaw.runs import RunTable
@@ -26,7 +26,7 @@ SINGULAR = 1e-6
 def design_findings(runs: RunTable, x: Axis) -> Iterator[Finding]:
     """Findings about mixtures, domains and checkpoints."""
     last = runs.final(x)
-    mixtures = np.unique(np.round(runs.proportions / EXACT), axis=0) * EXACT
+    mixtures, _ = mixture_numbers(runs)
     if len(mixtures) == 1:
         yield Finding(
             "problem",

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.fitted import Array, Axis
-from mixlaw.laws.checks import SAME_CHECKPOINT, checkpoints
+from mixlaw.laws.checks import SAME_CHECKPOINT, checkpoints, mixture_numbers
 from mixlaw.laws.finding import Finding, listed
 from mixlaw.laws.goodness import rank_correlation
-from mixlaw.mixture import EXACT
 from mixlaw.runs import RunTable
 
 Rows = npt.NDArray[np.intp]
@@ -55,14 +54,9 @@ def loss_findings(runs: RunTable, x: Axis) -> Iterator[Finding]:
     yield from _sizes(last, repeats)
 
 
-def _mixture_numbers(last: RunTable) -> Rows:
-    """Number of each run's mixture, shape (n,)."""
-    return np.unique(np.round(last.proportions / EXACT), axis=0, return_inverse=True)[1]
-
-
 def _alike(last: RunTable) -> list[Rows]:
     """Runs of one mixture and size, at least two each."""
-    codes = np.column_stack([_mixture_numbers(last), np.nan_to_num(last.params)])
+    codes = np.column_stack([mixture_numbers(last)[1], np.nan_to_num(last.params)])
     _, group, count = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     return [np.flatnonzero(group == k) for k in np.flatnonzero(count > 1)]
 
@@ -238,7 +232,7 @@ def _rises(runs: RunTable, x: Axis) -> Iterator[Finding]:
 
 def _sizes(last: RunTable, repeats: list[Rows]) -> Iterator[Finding]:
     """Model sizes next to each other: levels that do not match, and mixtures that change places."""
-    numbers, Y, objective = _mixture_numbers(last), np.log(last.losses), _objective(last)
+    numbers, Y, objective = mixture_numbers(last)[1], np.log(last.losses), _objective(last)
     noise = float(_within(objective, repeats)) if repeats else None
     for small, large in pairwise(np.unique(last.params[~np.isnan(last.params)])):
         common = np.intersect1d(numbers[last.params == small], numbers[last.params == large])

@@ -40,6 +40,7 @@ from mixlaw.fitted import Array, Axis, Coefficient, FittedLaw, Proportions, Scal
 from mixlaw.laws.checks import (
     check_length,
     checkpoints,
+    facts,
     is_one_checkpoint,
     model_sizes,
     size_of,
@@ -164,19 +165,12 @@ class Exponential:
         sizes = model_sizes(used, self.name)
         size = max(sizes, default=None)
         laws = _step_laws(used, x, robust)
-        s = used.x(x)
-        length = float(s.max())
+        length = float(used.x(x).max())
         bend = BEND if robust else PUBLISHED_BEND
         pieces, log_l0 = fit_mixing(*points(laws.proportions, laws.sizes, laws.curves, length, size), bend)
         found = [_coefficients(piece, unit, runs.train_domains) for piece, unit in zip(pieces, log_l0, strict=True)]
         law = FittedExponential(
-            train_domains=runs.train_domains,
-            eval_domains=runs.eval_domains,
-            x=x,
-            x_range=(float(s.min()), length),
-            sizes=sizes,
-            mixtures=np.unique(used.proportions, axis=0),
-            fingerprint=runs.fingerprint(),
+            **facts(runs, used, x, sizes),
             coefficients={domain: one for domain, (one, _) in zip(runs.eval_domains, found, strict=True)},
             covariance={domain: one for domain, (_, one) in zip(runs.eval_domains, found, strict=True)},
             quality={},

@@ -17,10 +17,9 @@ import numpy.typing as npt
 from mixlaw.errors import InputError, MixlawError
 from mixlaw.fitted import Array, Axis, FittedLaw
 from mixlaw.laws import get
-from mixlaw.laws.checks import SAME_CHECKPOINT, checkpoints
+from mixlaw.laws.checks import SAME_CHECKPOINT, checkpoints, mixture_numbers
 from mixlaw.laws.comparison import Result, Table
 from mixlaw.laws.scoring import Scores, average, run_errors, score
-from mixlaw.mixture import EXACT
 from mixlaw.runs import RunTable
 
 Rows = npt.NDArray[np.intp]
@@ -52,7 +51,7 @@ class Trial:
     ) -> None:
         self.runs, self.laws, self.x, self.w, self.seed, self.count_fit = runs, laws, x, w, seed, count_fit
         s = runs.x(x)
-        mixtures, self.group = np.unique(np.round(runs.proportions / EXACT), axis=0, return_inverse=True)
+        mixtures, self.group = mixture_numbers(runs)
         self.mixtures = len(mixtures)
         if self.mixtures < FEWEST:
             raise InputError(f"compare holds out mixtures and needs at least {FEWEST}; the runs have {self.mixtures}")

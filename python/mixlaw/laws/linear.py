@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, Axis, Coefficient, FittedLaw, Proportions
-from mixlaw.laws.checks import check_question, one_size, spearman_at_the_end, usable_at_one_checkpoint
+from mixlaw.laws.checks import check_question, facts, one_size, spearman_at_the_end, usable_at_one_checkpoint
 from mixlaw.laws.goodness import domain_fit
 from mixlaw.laws.robust import ROBUST_NOTE, bent
 from mixlaw.mixture import EXACT
@@ -102,15 +102,8 @@ class Linear:
         if robust:
             notes.append(ROBUST_NOTE)
         names = ["b", *(f"w/{domain}" for domain in runs.train_domains)]
-        s = used.x(x)
         law = FittedLinear(
-            train_domains=runs.train_domains,
-            eval_domains=runs.eval_domains,
-            x=x,
-            x_range=(float(s.min()), float(s.max())),
-            sizes=sizes,
-            mixtures=np.unique(used.proportions, axis=0),
-            fingerprint=runs.fingerprint(),
+            **facts(runs, used, x, sizes),
             coefficients={
                 domain: dict(zip(names, ridge.coefficients(), strict=True))
                 for domain, ridge in zip(runs.eval_domains, ridges, strict=True)

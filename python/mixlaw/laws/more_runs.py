@@ -117,17 +117,15 @@ def more_runs(
     if not counts or min(counts) < 0:
         raise InputError(f"counts: numbers of further runs are 0 or more, not {list(counts)}")
     law.interval(law.mixtures[:1], at=at, params=params, level=level)  # refuses what has none
+    noises = np.maximum(law.deviations(), LEAST_DEVIATION) ** 2
     rng = np.random.default_rng(seed)
     widths: dict[int, list[Array]] = {count: [] for count in counts}
     for _ in range(SETS):
         mixtures = _alike(law.mixtures, ASKED + max(counts), rng)
         covariances = law.log_covariance(mixtures, at=at, params=params)
-        for domain, covariance in zip(law.eval_domains, covariances, strict=True):
-            fit = law.quality[domain]
-            assert fit.residual_sd is not None  # or there were no intervals
-            noise = max(fit.residual_sd, LEAST_DEVIATION) ** 2
+        for domain, covariance, noise in zip(law.eval_domains, covariances, noises, strict=True):
             for count in counts:
-                quantile = t.ppf(0.5 + 0.5 * level, max(1, fit.runs + count - 1))
+                quantile = t.ppf(0.5 + 0.5 * level, max(1, law.quality[domain].runs + count - 1))
                 half = quantile * np.sqrt(_left(covariance, count, noise) + noise)
                 widths[count].append(2.0 * np.sinh(half))
     return MoreRuns(

@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.fitted import Array
+from mixlaw.laws.checks import constant_note, stopped_note
 from mixlaw.laws.posterior import Mode, Model, maximize_posterior
 from mixlaw.laws.robust import ROUNDING, SETTLED, bent
-from mixlaw.mixture import EXACT
 from mixlaw.runs import RunTable
 
 # Standard deviation of log losses that is believed before any run, and how many observations that counts for.
@@ -104,14 +104,8 @@ def prior_notes(runs: RunTable, pieces: Sequence[Piece]) -> list[str]:
         f"Fitted under weak priors; standard errors are those of the posterior. Of {p} coefficients a domain the "
         f"{len(runs.runs)} runs settle {settled:.1f} (median), the priors the rest."
     ]
-    constant = np.ptp(runs.proportions, axis=0) <= EXACT
-    if constant.any():
-        names = ", ".join(domain for domain, fixed in zip(runs.train_domains, constant, strict=True) if fixed)
-        notes.append(f"No run varies the proportion of {names}: what is said of it is the prior's.")
-    stopped = [d for d, piece in zip(runs.eval_domains, pieces, strict=True) if not piece.mode.converged]
-    if stopped:
-        notes.append(f"The optimiser stopped before it converged: {', '.join(stopped)}.")
-    return notes
+    stopped = stopped_note(runs.eval_domains, [piece.mode.converged for piece in pieces])
+    return [*notes, *constant_note(runs), *stopped]
 
 
 def _best(model: Model, y: Array, roots: Array, prior: Prior, starts: Array) -> Mode:

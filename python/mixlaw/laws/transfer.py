@@ -30,15 +30,25 @@ pairs. `mixlaw.laws.transfer_fit` has the fit.
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, Axis, Coefficient, DomainFit, FittedLaw, PowerTerms, Proportions, Scale
-from mixlaw.laws.checks import check_length, is_one_checkpoint, model_sizes, size_of, spearman_at_the_end, usable
-from mixlaw.laws.goodness import goodness
+from mixlaw.laws.checks import (
+    check_length,
+    constant_note,
+    facts,
+    is_one_checkpoint,
+    model_sizes,
+    size_of,
+    spearman_at_the_end,
+    stopped_note,
+    usable,
+)
+from mixlaw.laws.goodness import domain_fit
 from mixlaw.laws.posterior import Mode
 from mixlaw.laws.robust import ROBUST_NOTE
 from mixlaw.laws.transfer_fit import Beliefs, Problem, estimate, smooth_part
@@ -47,8 +57,6 @@ from mixlaw.runs import RunTable
 CURVE = ("A", "nu", "B", "beta", "C", "alpha", "gamma")
 ONE_CHECKPOINT = "one checkpoint only"
 ONE_SIZE = "one model size only"
-
-Fitted = TypeVar("Fitted", bound="FittedTransfer")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -143,8 +151,10 @@ class Transfer:
 
     name: ClassVar[str] = FittedTransfer.law
     fitted: ClassVar[type[FittedLaw]] = FittedTransfer
+    # Whether runs may deviate smoothly with their mixture.
+    smooth: ClassVar[bool] = False
 
-    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedTransfer:
+    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedLaw:
         """See `Law.fit`; nothing is drawn, so `seed` changes nothing.
 
         With one checkpoint only, B, beta and gamma are left out and the law predicts at that checkpoint alone; with one
@@ -160,46 +170,32 @@ class Transfer:
         sizes = model_sizes(runs, self.name)
         used, notes = usable(runs, x, self.name)
         problem = Problem(used, x)
-        modes, beliefs = estimate(problem, smooth=False, robust=robust)
-        if robust:
-            notes.append(ROBUST_NOTE)
-        law = assemble(FittedTransfer, problem, modes, beliefs, x=x, sizes=sizes, runs=runs, notes=notes)
+        modes, beliefs = estimate(problem, smooth=self.smooth, robust=robust)
+        pieces = [_piece(problem, i, mode, beliefs) for i, mode in enumerate(modes)]
+        law = self.fitted(
+            **facts(runs, used, x, sizes),
+            coefficients={domain: piece[0] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
+            covariance={domain: piece[1] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
+            quality={domain: piece[2] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
+            spearman=None,
+            notes=(
+                *notes,
+                *([ROBUST_NOTE] if robust else []),
+                *self._said(problem, beliefs),
+                *stopped_note(runs.eval_domains, [mode.converged for mode in modes]),
+                *_notes(problem, beliefs),
+            ),
+            extra=self._extra(problem, modes, beliefs),
+        )
         return replace(law, spearman=spearman_at_the_end(law, used))
 
+    def _said(self, problem: Problem, beliefs: Beliefs) -> list[str]:
+        """Notes of the law's own."""
+        return []
 
-def assemble(
-    kind: type[Fitted],
-    problem: Problem,
-    modes: list[Mode],
-    beliefs: Beliefs,
-    *,
-    x: Axis,
-    sizes: tuple[float, ...],
-    runs: RunTable,
-    notes: list[str],
-    **more: Any,
-) -> Fitted:
-    """Make the fitted law of the posterior modes of all domains; `more` are fields of its own."""
-    stopped = [domain for domain, mode in zip(runs.eval_domains, modes, strict=True) if not mode.converged]
-    if stopped:
-        notes.append(f"The optimiser stopped before it converged: {', '.join(stopped)}.")
-    pieces = [_piece(problem, i, mode, beliefs) for i, mode in enumerate(modes)]
-    s = problem.table.x(x)
-    return kind(
-        train_domains=runs.train_domains,
-        eval_domains=runs.eval_domains,
-        x=x,
-        x_range=(float(s.min()), float(s.max())),
-        sizes=sizes,
-        mixtures=np.unique(problem.r, axis=0),
-        fingerprint=runs.fingerprint(),
-        coefficients={domain: piece[0] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
-        covariance={domain: piece[1] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
-        quality={domain: piece[2] for domain, piece in zip(runs.eval_domains, pieces, strict=True)},
-        spearman=None,
-        notes=(*notes, *_notes(problem, beliefs)),
-        **more,
-    )
+    def _extra(self, problem: Problem, modes: list[Mode], beliefs: Beliefs) -> dict[str, Any]:
+        """Give `FittedLaw.extra`."""
+        return {}
 
 
 def _notes(problem: Problem, beliefs: Beliefs) -> list[str]:
@@ -221,11 +217,7 @@ def _notes(problem: Problem, beliefs: Beliefs) -> list[str]:
             f"Not trained on: {', '.join(untrained)}. The scale of their T is settled by the prior alone: compare T "
             "within a row, not between rows."
         )
-    constant = np.ptp(problem.r, axis=0) <= 1e-9
-    if constant.any():
-        names = ", ".join(domain for domain, fixed in zip(runs.train_domains, constant, strict=True) if fixed)
-        notes.append(f"No run varies the proportion of {names}: what is said of it is the prior's.")
-    return notes
+    return notes + constant_note(runs)
 
 
 def _piece(problem: Problem, i: int, mode: Mode, beliefs: Beliefs) -> tuple[dict[str, Coefficient], Array, DomainFit]:
@@ -270,12 +262,7 @@ def _piece(problem: Problem, i: int, mode: Mode, beliefs: Beliefs) -> tuple[dict
     losses = runs.losses[:, i]
     smoothness = beliefs.smoothness
     left = mode.residuals - smooth_part(problem, mode, beliefs)[problem.runs.group]
-    quality = DomainFit(
-        rows=len(losses),
-        runs=problem.runs.k,
-        left_out=0,
-        residual_sd=math.sqrt(beliefs.variance[i] * (1.0 - smoothness.share + smoothness.noise)),
-        **goodness(losses, losses * np.exp(-left))._asdict(),
-    )
+    sd = math.sqrt(beliefs.variance[i] * (1.0 - smoothness.share + smoothness.noise))
+    quality = domain_fit(losses, losses * np.exp(-left), runs.run, sd)
     named = zip(names, values.tolist(), errors.tolist(), notes, strict=True)
     return {name: Coefficient(value, error, note) for name, value, error, note in named}, covariance, quality

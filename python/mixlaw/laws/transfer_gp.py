@@ -20,6 +20,7 @@ to show it. `mixlaw.laws.smooth` defines K and U; share and length are chosen by
 and a share of 0 leaves the transfer law. Far from all runs h is 0. The law is not convex in r.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -28,13 +29,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import InputError
-from mixlaw.fitted import Array, Axis, FittedLaw, PowerTerms, Proportions
-from mixlaw.laws.checks import model_sizes, size_of, spearman_at_the_end, usable
-from mixlaw.laws.robust import ROBUST_NOTE
-from mixlaw.laws.smooth import DELTA, SIZE_LENGTH, Runs, Sites, Smoothness, correlation, correlation_gradient
-from mixlaw.laws.transfer import FittedTransfer, assemble
-from mixlaw.laws.transfer_fit import Problem, estimate
-from mixlaw.runs import RunTable
+from mixlaw.fitted import Array, FittedLaw, PowerTerms, Proportions
+from mixlaw.laws.checks import size_of
+from mixlaw.laws.posterior import Mode
+from mixlaw.laws.smooth import DELTA, SIZE_LENGTH, Sites, correlation, correlation_gradient
+from mixlaw.laws.transfer import FittedTransfer, Transfer
+from mixlaw.laws.transfer_fit import Beliefs, Problem
 
 # Cosines that a draw of h is made of.
 WAVES = 256
@@ -55,11 +55,12 @@ class FittedTransferGP(FittedTransfer):
     Attributes
     ----------
     extra
-        ``share``, ``length`` and ``noise``; of the runs ``mixtures``, ``log_size`` (0 with one size), ``x`` (geometric
+        ``share`` and ``length``; of the runs ``mixtures``, ``log_size`` (0 with one size), ``x`` (geometric
         mean of their checkpoints) and ``own``, the part of U on its diagonal that is not smooth; by evaluation domain
         ``variance`` v and ``residuals`` y.
     wave
-        Of a law that `draws` gave: by evaluation domain what its h was before the runs; None otherwise.
+        Of a law that `draws` gave: by evaluation domain what its h was before the runs; None otherwise. Such a law
+        cannot be written.
     """
 
     law: ClassVar[str] = "transfer-gp"
@@ -118,6 +119,14 @@ class FittedTransferGP(FittedTransfer):
         rng = np.random.default_rng([seed, 1])
         return [law._with_wave(rng) for law in super().draws(count, seed=seed)]
 
+    def content(self) -> dict[str, Any]:
+        """See `FittedLaw.content`; `InputError` for a draw, whose h has no form in the file."""
+        if self.wave is not None:
+            raise InputError(
+                f"{self.law}: this law is a draw, which cannot be written; write the law it was drawn from"
+            )
+        return super().content()
+
     def _with_wave(self, rng: np.random.Generator) -> Self:
         """Draw h given the runs: h before them, corrected by what it and the noise get wrong at them."""
         if self._share == 0.0:
@@ -150,7 +159,7 @@ class FittedTransferGP(FittedTransfer):
         slopes = [-(np.sin(_angle(wave, sites)) * wave.amplitude) @ wave.frequency[:, :m] * inner for wave in self.wave]
         return np.stack(slopes, axis=1)
 
-    def _moved(self, steps: Any) -> Self:
+    def _moved(self, steps: Sequence[Array]) -> Self:
         """See `FittedLaw._moved`: residuals of the runs move against the coefficients."""
         law = super()._moved(steps)
         x = np.array(self.extra["x"])
@@ -213,7 +222,7 @@ def _check(law: FittedTransferGP) -> None:
         k = len(law.extra["own"])
         arrays = [np.asarray(law.extra[name], dtype=np.float64) for name in ("mixtures", "log_size", "x", "own")]
         arrays += [np.asarray(law.extra["residuals"][domain], dtype=np.float64) for domain in law.eval_domains]
-        numbers = [law.extra[name] for name in ("share", "length", "noise")]
+        numbers = [law.extra[name] for name in ("share", "length")]
         numbers += [law.extra["variance"][domain] for domain in law.eval_domains]
         arrays.append(np.asarray(numbers, dtype=np.float64))
     except (KeyError, TypeError, ValueError) as error:
@@ -223,43 +232,32 @@ def _check(law: FittedTransferGP) -> None:
         raise InputError(f"extra: the smooth deviation of {law.law} needs finite numbers for {k} runs of {m} domains")
 
 
-class TransferGP:
-    """The transfer law with a smooth deviation, fitted together; see `Law`."""
+class TransferGP(Transfer):
+    """The transfer law with a smooth deviation, fitted together; see `Transfer`."""
 
     name: ClassVar[str] = FittedTransferGP.law
     fitted: ClassVar[type[FittedLaw]] = FittedTransferGP
+    smooth: ClassVar[bool] = True
 
-    def fit(self, runs: RunTable, *, x: Axis = "tokens", seed: int = 0, robust: bool = False) -> FittedTransferGP:
-        """See `Law.fit` and `Transfer.fit`."""
-        sizes = model_sizes(runs, self.name)
-        used, notes = usable(runs, x, self.name)
-        problem = Problem(used, x)
-        modes, beliefs = estimate(problem, smooth=True, robust=robust)
-        if robust:
-            notes.append(ROBUST_NOTE)
-        notes.append(_said(beliefs.smoothness, problem.runs))
-        means = np.array([problem.runs.means(mode.residuals) for mode in modes])
-        share, length, noise = beliefs.smoothness
-        sites = problem.runs.sites
-        extra = {
-            "share": share,
-            "length": length,
-            "noise": noise,
-            "mixtures": sites.mixtures.tolist(),
-            "log_size": sites.log_size.tolist(),
-            "x": np.exp(problem.runs.means(np.log(used.x(x)))).tolist(),
-            "own": problem.runs.own(beliefs.smoothness).tolist(),
-            "variance": dict(zip(runs.eval_domains, beliefs.variance.tolist(), strict=True)),
-            "residuals": dict(zip(runs.eval_domains, means.tolist(), strict=True)),
+    def _said(self, problem: Problem, beliefs: Beliefs) -> list[str]:
+        share, length, _ = beliefs.smoothness
+        if share == 0.0:
+            return [f"The {problem.runs.k} runs show no smooth deviation from the transfer law."]
+        return [
+            f"Of the variance of runs about the transfer law {share:.1%} is a smooth deviation, which changes over a "
+            f"Hellinger distance of {length:g}; the law takes it in, so it is not convex in proportions."
+        ]
+
+    def _extra(self, problem: Problem, modes: list[Mode], beliefs: Beliefs) -> dict[str, Any]:
+        domains, runs = problem.table.eval_domains, problem.runs
+        means = [runs.means(mode.residuals).tolist() for mode in modes]
+        return {
+            "share": beliefs.smoothness.share,
+            "length": beliefs.smoothness.length,
+            "mixtures": runs.sites.mixtures.tolist(),
+            "log_size": runs.sites.log_size.tolist(),
+            "x": np.exp(runs.means(np.log(problem.table.x(problem.x)))).tolist(),
+            "own": runs.own(beliefs.smoothness).tolist(),
+            "variance": dict(zip(domains, beliefs.variance.tolist(), strict=True)),
+            "residuals": dict(zip(domains, means, strict=True)),
         }
-        law = assemble(FittedTransferGP, problem, modes, beliefs, x=x, sizes=sizes, runs=runs, notes=notes, extra=extra)
-        return replace(law, spearman=spearman_at_the_end(law, used))
-
-
-def _said(smoothness: Smoothness, runs: Runs) -> str:
-    if smoothness.share == 0.0:
-        return f"The {runs.k} runs show no smooth deviation from the transfer law."
-    return (
-        f"Of the variance of runs about the transfer law {smoothness.share:.1%} is a smooth deviation, which changes "
-        f"over a Hellinger distance of {smoothness.length:g}; the law takes it in, so it is not convex in proportions."
-    )

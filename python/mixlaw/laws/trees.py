@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mixlaw.errors import InputError, require
 from mixlaw.fitted import Array, Axis, FittedLaw, Proportions
-from mixlaw.laws.checks import check_question, one_size, spearman_at_the_end, usable_at_one_checkpoint
+from mixlaw.laws.checks import check_question, facts, one_size, spearman_at_the_end, usable_at_one_checkpoint
 from mixlaw.laws.goodness import domain_fit
 from mixlaw.runs import RunTable
 
@@ -116,15 +116,8 @@ class Trees:
             f"{ROUNDS} trees a domain, their leaves of {leaf} runs or more. The quality is that "
             "on the runs they were fitted to, which trees follow closely: it says little of other mixtures."
         )
-        s = used.x(x)
         law = FittedTrees(
-            train_domains=runs.train_domains,
-            eval_domains=runs.eval_domains,
-            x=x,
-            x_range=(float(s.min()), float(s.max())),
-            sizes=sizes,
-            mixtures=np.unique(used.proportions, axis=0),
-            fingerprint=runs.fingerprint(),
+            **facts(runs, used, x, sizes),
             coefficients={domain: {} for domain in runs.eval_domains},
             covariance={domain: np.empty((0, 0)) for domain in runs.eval_domains},
             quality={},
@@ -132,7 +125,7 @@ class Trees:
             notes=tuple(notes),
             extra={"boosters": boosters},
         )
-        predicted = law.predict(used.proportions, at=s)
+        predicted = law.predict(used.proportions, at=used.x(x))
         quality = {
             domain: domain_fit(used.losses[:, i], predicted[:, i], used.run, None)
             for i, domain in enumerate(runs.eval_domains)
