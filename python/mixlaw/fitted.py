@@ -35,22 +35,7 @@ Array = npt.NDArray[np.float64]
 Axis = Literal["tokens", "steps"]
 # In what a coefficient is taken to be normally distributed: its logarithm; itself, cut off at 0; or itself.
 Scale = Literal["log", "positive", "real"]
-
-
-@dataclass(frozen=True, eq=False)
-class EffectiveProportions:
-    """Proportions in which repeated tokens count for less than new ones, so that a row may sum to less than 1.
-
-    Attributes
-    ----------
-    array
-        Shape (q, m), in the order of `FittedLaw.train_domains`.
-    """
-
-    array: Array
-
-
-Proportions = npt.ArrayLike | Mixture | Sequence[Mixture] | EffectiveProportions
+Proportions = npt.ArrayLike | Mixture | Sequence[Mixture]
 
 
 class Coefficient(NamedTuple):
@@ -201,8 +186,7 @@ class FittedLaw(ABC):
         Parameters
         ----------
         proportions
-            Shape (q, m) in the order of `train_domains`; or a `Mixture`, or a sequence of them; or
-            `EffectiveProportions`.
+            Shape (q, m) in the order of `train_domains`; or a `Mixture`, or a sequence of them.
         at
             How far training has come, in the unit `x`: one number, or one a mixture, shape (q,).
         params
@@ -373,9 +357,6 @@ class FittedLaw(ABC):
 
     def to_array(self, proportions: Proportions) -> Array:
         """Proportions as shape (q, m) in the order of `train_domains`; see `predict` for what is refused."""
-        least = 1.0 - ROUNDED
-        if isinstance(proportions, EffectiveProportions):
-            proportions, least = proportions.array, 0.0
         if isinstance(proportions, Mixture):
             proportions = [proportions]
         if isinstance(proportions, Sequence) and any(isinstance(row, Mixture) for row in proportions):
@@ -399,11 +380,10 @@ class FittedLaw(ABC):
                 f"mixture {row}, domain {self.train_domains[column]!r}: "
                 f"the proportion must be finite and >= 0, not {array[row, column]}"
             )
-        total = array.sum(axis=1)
-        off = (total < least) | (total > 1.0 + ROUNDED)
+        off = np.abs(array.sum(axis=1) - 1.0) > ROUNDED
         if off.any():
             row = int(np.argmax(off))
-            raise InputError(f"mixture {row}: the proportions sum to {total[row]:.6g}, not 1")
+            raise InputError(f"mixture {row}: the proportions sum to {array[row].sum():.6g}, not 1")
         return array
 
     def positions(self, at: npt.ArrayLike, q: int) -> Array:
