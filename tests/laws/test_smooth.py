@@ -2,7 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mixlaw.laws.smooth import Runs, Sites, Smoothness, correlation, correlation_gradient
+from mixlaw.laws.smooth import Runs, Sites, Smoothness, Weights, correlation, correlation_gradient
 
 Array = npt.NDArray[np.float64]
 
@@ -54,13 +54,12 @@ def test_means_and_what_is_left_of_them_are_whitened(weighted: bool) -> None:
     at = sites(6)
     runs = Runs(group, at)
     if weighted:
-        runs.row_weight = rng.uniform(0.3, 1.0, len(group))
-        runs.run_weight = rng.uniform(0.3, 1.0, 6)
+        runs.weights = Weights(rng.uniform(0.3, 1.0, len(group)), rng.uniform(0.3, 1.0, 6))
     smoothness = Smoothness(share=0.7, length=0.5, noise=2.0)
     k = 200_000
     smooth = np.linalg.cholesky(0.7 * correlation(at, at, 0.5) + 1e-12 * np.eye(6)) @ rng.normal(size=(6, k))
-    own = np.sqrt(0.3 / runs.run_weight)[:, None] * rng.normal(size=(6, k))
-    rows = (smooth + own)[group] + np.sqrt(2.0 / runs.row_weight)[:, None] * rng.normal(size=(len(group), k))
+    own = np.sqrt(0.3 / runs.weights.runs)[:, None] * rng.normal(size=(6, k))
+    rows = (smooth + own)[group] + np.sqrt(2.0 / runs.weights.rows)[:, None] * rng.normal(size=(len(group), k))
     means = runs.means(rows)
     np.testing.assert_allclose(np.cov(means), runs.covariance(smoothness), atol=0.06)
     white = runs.whitening(smoothness) @ means

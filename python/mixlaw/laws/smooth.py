@@ -39,6 +39,13 @@ class Smoothness(NamedTuple):
     noise: float
 
 
+class Weights(NamedTuple):
+    """How much checkpoints and runs count, shapes (n,) and (k,); 1 for those that do not deviate much."""
+
+    rows: Array
+    runs: Array
+
+
 class Sites(NamedTuple):
     """Where the runs are.
 
@@ -83,8 +90,7 @@ class Runs:
     def __init__(self, group: npt.NDArray[np.intp], sites: Sites) -> None:
         self.group, self.sites = group, sites
         self.k = len(sites.mixtures)
-        self.row_weight = np.ones(len(group))
-        self.run_weight = np.ones(self.k)
+        self.weights = Weights(np.ones(len(group)), np.ones(self.k))
 
     @property
     def several_checkpoints(self) -> bool:
@@ -94,21 +100,21 @@ class Runs:
     @property
     def checkpoints(self) -> Array:
         """Weight of the checkpoints of every run, shape (k,); their number where all weights are 1."""
-        return np.asarray(np.bincount(self.group, self.row_weight, minlength=self.k), dtype=np.float64)
+        return np.asarray(np.bincount(self.group, self.weights.rows, minlength=self.k), dtype=np.float64)
 
     def means(self, values: Array) -> Array:
         """Means over the checkpoints of every run, of an array of shape (n,) or (n, p)."""
         sums = np.zeros((self.k, *values.shape[1:]))
-        np.add.at(sums, self.group, (values.T * self.row_weight).T)
+        np.add.at(sums, self.group, (values.T * self.weights.rows).T)
         return np.asarray((sums.T / self.checkpoints).T)
 
     def within(self, values: Array, means: Array) -> Array:
         """What is left of the means, weighted so that its entries have equal variances."""
-        return np.asarray(((values - means[self.group]).T * np.sqrt(self.row_weight)).T)
+        return np.asarray(((values - means[self.group]).T * np.sqrt(self.weights.rows)).T)
 
     def own(self, smoothness: Smoothness) -> Array:
         """What runs do not share with others: the part of U on its diagonal that is not smooth, shape (k,)."""
-        return np.asarray((1.0 - smoothness.share) / self.run_weight + smoothness.noise / self.checkpoints)
+        return np.asarray((1.0 - smoothness.share) / self.weights.runs + smoothness.noise / self.checkpoints)
 
     def covariance(self, smoothness: Smoothness) -> Array:
         """U, shape (k, k)."""

@@ -38,7 +38,7 @@ from mixlaw.fitted import Array, Axis
 from mixlaw.laws.checks import is_one_checkpoint
 from mixlaw.laws.posterior import Mode, maximize_posterior
 from mixlaw.laws.robust import huber_weights
-from mixlaw.laws.smooth import Runs, Sites, Smoothness, correlation
+from mixlaw.laws.smooth import Runs, Sites, Smoothness, Weights, correlation
 from mixlaw.runs import RunTable
 
 # Rounds of EM: the priors change little after the first few.
@@ -48,8 +48,10 @@ SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 LENGTHS = (0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2)
 # Longest change of `Beliefs.volume` in a round, for it depends on alpha as alpha on it.
 LONGEST_SHIFT = 0.3
-# Precisions of a likelihood below this say nothing.
-VAGUE = 1e-9
+# Precisions of a likelihood below this say nothing; and the least that a precision is taken to be.
+VAGUE, TINY = 1e-9, 1e-300
+# How far the mean of log alpha is lowered at once, and how often.
+WEAKER, WEAKER_STEPS = 0.5, 6
 
 
 class Prior(NamedTuple):
@@ -174,6 +176,8 @@ class Beliefs(NamedTuple):
         v, shape (e,).
     smoothness
         How runs deviate.
+    weights
+        How much runs and checkpoints count.
     """
 
     alpha: tuple[float, float]
@@ -183,10 +187,16 @@ class Beliefs(NamedTuple):
     T_variance: Array
     variance: Array
     smoothness: Smoothness
+    weights: Weights
 
 
 def estimate(problem: Problem, *, smooth: bool, robust: bool) -> tuple[list[Mode], Beliefs]:
     """Alternate between the modes of all domains under beliefs, and beliefs under the modes.
+
+    EM ends where it began when runs are few: what it takes for deviations of runs at first, other domains never
+    explain, and the reverse. So it starts twice, with deviations as small as runs usually have and with all
+    differences between runs as such, and has no need to converge: another round than the last, the other start and
+    a weaker influence of the mixture are preferred where each run is predicted better by the others under them.
 
     Parameters
     ----------
@@ -197,32 +207,95 @@ def estimate(problem: Problem, *, smooth: bool, robust: bool) -> tuple[list[Mode
     robust
         Whether runs and checkpoints that deviate much count less.
     """
+    usual = np.full(len(problem.mate), PRIOR.noise**2)
+    everything = np.maximum(problem.runs.means(problem.y).var(axis=0), usual)
+    best, other = (_best_round(problem, v, smooth=smooth, robust=robust) for v in (usual, everything))
+    if _is_better(other, best):
+        best = other
+    best = _weaker(problem, best)
+    problem.runs.weights = best.beliefs.weights
+    return best.modes, best.beliefs
+
+
+class _Round(NamedTuple):
+    """Beliefs, the modes of all domains under them, and log densities of runs given the others, shape (k,)."""
+
+    beliefs: Beliefs
+    modes: list[Mode]
+    scores: Array
+
+
+def _round(problem: Problem, beliefs: Beliefs, starts: list[Array]) -> _Round:
+    problem.runs.weights = beliefs.weights
+    whitening = problem.runs.whitening(beliefs.smoothness)
+    modes = [_mode(problem, i, beliefs, whitening, start) for i, start in enumerate(starts)]
+    return _Round(beliefs, modes, _left_out(problem, modes, beliefs, whitening))
+
+
+def _best_round(problem: Problem, variance: Array, *, smooth: bool, robust: bool) -> _Round:
+    """EM from these variances of runs: its last round, or the best if that is better."""
     e, m = problem.mate.shape
     mu, tau = PRIOR.T
-    spread = PRIOR.alike**2 + tau**2
-    several = problem.runs.several_checkpoints
+    runs = problem.runs
     beliefs = Beliefs(
         PRIOR.alpha,
         np.zeros(e),
         (mu, PRIOR.alike, tau),
         np.full((e, m), mu),
-        np.full((e, m), spread),
-        np.full(e, PRIOR.noise**2),
-        Smoothness(0.0, 1.0, 1.0 if several else 0.0),
+        np.full((e, m), PRIOR.alike**2 + tau**2),
+        variance,
+        Smoothness(0.0, 1.0, 1.0 if runs.several_checkpoints else 0.0),
+        Weights(np.ones(len(problem.y)), np.ones(runs.k)),
     )
-    starts = [prior(problem, i, beliefs)[0] for i in range(e)]
-    for turn in range(ROUNDS):
-        whitening = problem.runs.whitening(beliefs.smoothness)
-        modes = [_mode(problem, i, beliefs, whitening, start) for i, start in enumerate(starts)]
-        starts = [mode.theta for mode in modes]
-        if turn == ROUNDS - 1:
-            break
-        beliefs = _update(problem, modes, beliefs, whitening)
+    best = latest = _round(problem, beliefs, [prior(problem, i, beliefs)[0] for i in range(e)])
+    for turn in range(ROUNDS - 1):
+        beliefs = _update(problem, latest)
         if robust:
-            _reweight(problem, modes, beliefs)
-        if smooth:
-            beliefs = _smoother(problem, modes, beliefs, wide=turn == 2) if turn >= 2 else beliefs
-    return modes, beliefs
+            beliefs = _reweighted(problem, latest.modes, beliefs)
+        if smooth and turn >= 2:
+            beliefs = _smoother(problem, latest.modes, beliefs, wide=turn == 2)
+        latest = _round(problem, beliefs, [mode.theta for mode in latest.modes])
+        best = max(best, latest, key=_total)
+    return best if _is_better(best, latest) else latest
+
+
+def _weaker(problem: Problem, found: _Round) -> _Round:
+    """Lower alpha of all domains, down to hardly any influence of the mixture: the best of these if it is better."""
+    mean, spread = found.beliefs.alpha
+    tried = [found]
+    for step in range(1, WEAKER_STEPS + 1):
+        variance = _update(problem, tried[-1]).variance
+        beliefs = found.beliefs._replace(alpha=(mean - step * WEAKER, spread), variance=variance)
+        tried.append(_round(problem, beliefs, [mode.theta for mode in tried[-1].modes]))
+    best = max(tried, key=_total)
+    return best if _is_better(best, found) else found
+
+
+def _total(found: _Round) -> float:
+    return float(found.scores.sum())
+
+
+def _is_better(tried: _Round, found: _Round) -> bool:
+    """Whether runs are predicted better by more than the standard error of that."""
+    gain = tried.scores - found.scores
+    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
+
+
+def _left_out(problem: Problem, modes: list[Mode], beliefs: Beliefs, whitening: Array) -> Array:
+    """Log density of the mean residual of every run given the other runs, summed over domains, shape (k,).
+
+    Up to a constant, and with the law linear near its mode. A run's own residuals within it count as known.
+    """
+    runs = problem.runs
+    scores = np.zeros(runs.k)
+    inverse = whitening.T @ whitening
+    for mode, v in zip(modes, beliefs.variance, strict=True):
+        spread = inverse @ (runs.means(mode.jacobian) @ np.linalg.cholesky(mode.covariance))
+        # Precision of each run given the others, and its mean times that.
+        precision = np.maximum((np.diag(inverse) - (spread**2).sum(axis=1) / v) / v, TINY)
+        pull = inverse @ runs.means(mode.residuals) / v
+        scores += 0.5 * (np.log(precision) - pull**2 / precision)
+    return scores
 
 
 def prior(problem: Problem, i: int, beliefs: Beliefs) -> tuple[Array, Array]:
@@ -259,9 +332,10 @@ def _mode(problem: Problem, i: int, beliefs: Beliefs, whitening: Array, start: A
     return maximize_posterior(lambda theta: problem.model(i, theta), problem.y[:, i], whiten, mean, precision, start)
 
 
-def _update(problem: Problem, modes: list[Mode], beliefs: Beliefs, whitening: Array) -> Beliefs:
+def _update(problem: Problem, latest: _Round) -> Beliefs:
     """Expected means and spreads under the posteriors, each drawn towards `PRIOR` by its counts."""
-    at = problem.curve + 1
+    beliefs, modes, at = latest.beliefs, latest.modes, problem.curve + 1
+    whitening = problem.runs.whitening(beliefs.smoothness)
     alphas = np.array([(mode.theta[at], mode.covariance[at, at]) for mode in modes])
     squares = np.array([_squares(problem, mode, whitening) for mode in modes])  # between and within runs, (e, 2)
     k, n = problem.runs.k, len(problem.y)
@@ -335,36 +409,35 @@ def _pairs(problem: Problem, modes: list[Mode], beliefs: Beliefs) -> Beliefs:
     return beliefs._replace(T=(new_mu, new_sigma, new_tau), T_mean=T_mean, T_variance=T_variance)
 
 
-def _reweight(problem: Problem, modes: list[Mode], beliefs: Beliefs) -> None:
+def _reweighted(problem: Problem, modes: list[Mode], beliefs: Beliefs) -> Beliefs:
     """Huber weights of runs and of checkpoints, from their mean squares over domains."""
     runs = problem.runs
     sd = np.sqrt(beliefs.variance)
     residuals = np.column_stack([mode.residuals for mode in modes]) / sd
     means = runs.means(residuals)
+    of_rows = beliefs.weights.rows
     if runs.several_checkpoints:
         within = residuals - means[runs.group]
-        runs.row_weight = huber_weights(np.sqrt((within**2).mean(axis=1)))
+        of_rows = huber_weights(np.sqrt((within**2).mean(axis=1)))
     inverse = np.linalg.inv(runs.covariance(beliefs.smoothness))
     left_out = inverse @ means / np.diag(inverse)[:, None]
-    runs.run_weight = huber_weights(np.sqrt((left_out**2).mean(axis=1)))
+    return beliefs._replace(weights=Weights(of_rows, huber_weights(np.sqrt((left_out**2).mean(axis=1)))))
 
 
 def _smoother(problem: Problem, modes: list[Mode], beliefs: Beliefs, *, wide: bool) -> Beliefs:
     """Share and length with the most evidence: anywhere if `wide`, else among the neighbours of the present ones."""
     pieces = [_linear(problem, i, mode, beliefs) for i, mode in enumerate(modes)]
-    known: dict[tuple[int, int], tuple[float, Array]] = {}
+    known: dict[tuple[int, int], tuple[float, Beliefs]] = {}
 
     def evidence(at: tuple[int, int]) -> float:
         if at not in known:
-            smoothness = beliefs.smoothness._replace(share=SHARES[at[0]], length=LENGTHS[at[1]])
-            known[at] = _evidence(problem, pieces, smoothness, beliefs)
+            known[at] = _evidence(problem, pieces, beliefs, SHARES[at[0]], LENGTHS[at[1]])
         return known[at][0]
 
     if wide:
         best = max(((a, b) for a in range(0, len(SHARES), 2) for b in range(0, len(LENGTHS), 2)), key=evidence)
     else:
-        share, length, _ = beliefs.smoothness
-        best = SHARES.index(share), LENGTHS.index(length)
+        best = SHARES.index(beliefs.smoothness.share), LENGTHS.index(beliefs.smoothness.length)
     while True:
         a, b = best
         steps = [(a - 1, b), (a + 1, b), (a, b - 1), (a, b + 1)]
@@ -373,14 +446,14 @@ def _smoother(problem: Problem, modes: list[Mode], beliefs: Beliefs, *, wide: bo
         if evidence(step) <= evidence(best):
             break
         best = step
-    smoothness = beliefs.smoothness._replace(share=SHARES[best[0]], length=LENGTHS[best[1]])
-    return beliefs._replace(smoothness=smoothness, variance=known[best][1])
+    evidence(best)
+    return known[best][1]
 
 
 class _Linear(NamedTuple):
     """A domain's problem, linearised at its mode, with o = y - f + J (theta - prior mean).
 
-    Means over runs of o and J, the precision of the prior, and J'J and J'o within runs over `noise`.
+    Means over runs of o and J, the precision of the prior, and J'J and J'o within runs over the variance there.
     """
 
     offset: Array
@@ -395,32 +468,54 @@ def _linear(problem: Problem, i: int, mode: Mode, beliefs: Beliefs) -> _Linear:
     offset = mode.residuals + mode.jacobian @ (mode.theta - mean)
     means, J = problem.runs.means(offset), problem.runs.means(mode.jacobian)
     rest, J_rest = problem.runs.within(offset, means), problem.runs.within(mode.jacobian, J)
-    noise = beliefs.smoothness.noise or 1.0
-    return _Linear(means, J, precision, J_rest.T @ J_rest / noise, J_rest.T @ rest / noise)
+    variance = beliefs.variance[i] * beliefs.smoothness.noise or 1.0
+    return _Linear(means, J, precision, J_rest.T @ J_rest / variance, J_rest.T @ rest / variance)
 
 
-def _evidence(problem: Problem, pieces: list[_Linear], smoothness: Smoothness, beliefs: Beliefs) -> tuple[float, Array]:
-    """Log evidence of a share and a length, up to a constant, with the variances that suit them, shape (e,)."""
+class _Normal(NamedTuple):
+    """Normal equations of a domain's run means, whitened: o, J, J'J and J'o."""
+
+    offset: Array
+    jacobian: Array
+    square: Array
+    pull: Array
+
+
+def _evidence(
+    problem: Problem, pieces: list[_Linear], beliefs: Beliefs, share: float, length: float
+) -> tuple[float, Beliefs]:
+    """Log evidence of a share and a length, up to a constant, and beliefs with them and the variances that suit them.
+
+    The variance of checkpoints about their run stays what it is, which `noise` states in variances of a run.
+    """
     k = problem.runs.k
-    whitening = problem.runs.whitening(smoothness)
-    offsets = [whitening @ piece.offset for piece in pieces]
-    jacobians = [whitening @ piece.jacobian for piece in pieces]
-    normals = [J.T @ J + piece.within for J, piece in zip(jacobians, pieces, strict=True)]
-    pulls = [J.T @ o + piece.within_pull for J, o, piece in zip(jacobians, offsets, pieces, strict=True)]
-    v = beliefs.variance
+    v, smoothness = beliefs.variance, beliefs.smoothness._replace(share=share, length=length)
+    whitening, normals = _normals(problem, pieces, smoothness)
     for _ in range(3):
         squares = np.empty(len(pieces))
-        for i, (piece, J, offset) in enumerate(zip(pieces, jacobians, offsets, strict=True)):
-            inverse = np.linalg.inv(normals[i] / v[i] + np.diag(piece.precision))
-            theta = inverse @ pulls[i] / v[i]
-            squares[i] = np.sum((offset - J @ theta) ** 2) + np.sum((J @ inverse) * J)
-        v = _variances(squares, k, smoothness)
+        for i, (piece, normal) in enumerate(zip(pieces, normals, strict=True)):
+            inverse = np.linalg.inv(normal.square / v[i] + piece.within + np.diag(piece.precision))
+            theta = inverse @ (normal.pull / v[i] + piece.within_pull)
+            squares[i] = np.sum((normal.offset - normal.jacobian @ theta) ** 2)
+            squares[i] += np.sum((normal.jacobian @ inverse) * normal.jacobian)
+        before, v = v, _variances(squares, k, smoothness)
+        if smoothness.noise:
+            change = math.exp(np.log(before / v).mean())
+            smoothness = smoothness._replace(noise=smoothness.noise * change)
+            whitening, normals = _normals(problem, pieces, smoothness)
     total = 2.0 * len(pieces) * float(np.log(np.diag(whitening)).sum()) - k * float(np.log(v).sum())
-    for i, (piece, offset) in enumerate(zip(pieces, offsets, strict=True)):
-        hessian = normals[i] / v[i] + np.diag(piece.precision)
+    for i, (piece, normal) in enumerate(zip(pieces, normals, strict=True)):
+        hessian = normal.square / v[i] + piece.within + np.diag(piece.precision)
+        pull = normal.pull / v[i] + piece.within_pull
         total += float(np.log(piece.precision).sum() - np.linalg.slogdet(hessian)[1])
-        total -= float(offset @ offset - pulls[i] @ np.linalg.solve(hessian, pulls[i]) / v[i]) / v[i]
-    return 0.5 * total, v
+        total += float(pull @ np.linalg.solve(hessian, pull) - normal.offset @ normal.offset / v[i])
+    return 0.5 * total, beliefs._replace(variance=v, smoothness=smoothness)
+
+
+def _normals(problem: Problem, pieces: list[_Linear], smoothness: Smoothness) -> tuple[Array, list[_Normal]]:
+    whitening = problem.runs.whitening(smoothness)
+    whitened = [(whitening @ piece.offset, whitening @ piece.jacobian) for piece in pieces]
+    return whitening, [_Normal(offset, J, J.T @ J, J.T @ offset) for offset, J in whitened]
 
 
 def _variances(squares: Array, k: int, smoothness: Smoothness) -> Array:
