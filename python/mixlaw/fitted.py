@@ -136,6 +136,37 @@ class PowerTerms(NamedTuple):
     scale: Array
 
 
+class ExponentialTerms(NamedTuple):
+    """Losses of the form L_k = constant_k + exp(level_k - rates_k . r): convex in r, and lower for more of any domain.
+
+    Proportions that sum to 1 leave a constant in each row of the exponents open. It is such that the least rate is 0: a
+    share that is missing, of `EffectiveProportions`, counts as one of the domain that lowers the loss least.
+
+    Attributes
+    ----------
+    constant
+        >= 0, in nats per token, shape (e,).
+    level
+        Logarithm of what the domain that lowers the loss least would leave above the constant, shape (e,).
+    rates
+        How fast each training domain lowers the loss, >= 0, shape (e, m).
+    """
+
+    constant: Array
+    level: Array
+    rates: Array
+
+    @classmethod
+    def of(cls, constant: Array, slopes: Array) -> Self:
+        """The terms constant + exp(slopes . r)."""
+        level = slopes.max(axis=1)
+        return cls(constant, level, level[:, None] - slopes)
+
+    def falling(self, r: Array) -> Array:
+        """What is above the constant at mixtures of shape (q, m), shape (q, e)."""
+        return np.asarray(np.exp(self.level - r @ self.rates.T))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FittedLaw(ABC):
     """A mixing law, fitted to proxy runs.
@@ -231,6 +262,10 @@ class FittedLaw(ABC):
 
     def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
         """Give the terms of the law at `at` if it is a power of a linear function of r, None if it is not."""
+        return None
+
+    def exponential_terms(self, *, at: float, params: float | None = None) -> ExponentialTerms | None:
+        """Give the terms of the law at `at` if it is an exponential of a linear function of r, None if it is not."""
         return None
 
     def interval(

@@ -10,6 +10,7 @@ from mixlaw import InputError, RunTable
 from mixlaw.errors import FitError
 from mixlaw.fitted import Coefficient, DomainFit, FittedLaw
 from mixlaw.laws.additive import Additive, FittedAdditive, FittedJoint, Joint
+from mixlaw.laws.additive_rows import Rows
 
 Array = npt.NDArray[np.float64]
 S = (1e9, 2e9, 4e9, 8e9, 1.6e10)
@@ -186,11 +187,11 @@ def test_the_jacobian_of_the_fit_is_that_of_central_differences(law: type[Additi
     rng = np.random.default_rng(0)
     for _ in range(5):
         theta = problem.prior.mean + 0.7 * rng.normal(size=len(problem.prior.mean))
-        _, J = problem.model(theta)
+        _, J = problem.rows.log_losses(theta)
         for k in range(len(theta)):
             step = np.zeros(len(theta))
             step[k] = 1e-5
-            slope = (problem.model(theta + step)[0] - problem.model(theta - step)[0]) / 2e-5
+            slope = (problem.rows.log_losses(theta + step)[0] - problem.rows.log_losses(theta - step)[0]) / 2e-5
             np.testing.assert_allclose(J[:, k], slope, rtol=1e-6, atol=1e-9)
 
 
@@ -250,7 +251,106 @@ def test_a_domain_that_no_run_varies_is_named() -> None:
     assert any("No run varies the proportion of d3" in note for note in Additive().fit(table).notes)
 
 
+# Error bars
+
+
+def spreads(law: FittedLaw, r: Array, count: int = 60, **at: float) -> tuple[Array, Array, Array]:
+    """Of log losses: sd over draws, sd that `interval` has, and how far the mean of the draws is off."""
+    center = np.log(law.predict(r, **at))
+    drawn = np.array([np.log(one.predict(r, **at)) for one in law.draws(count)])
+    return drawn.std(axis=0), np.sqrt(law.log_variance(r, **at)), drawn.mean(axis=0) - center
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("mixtures", [8, 40])
+def test_draws_spread_as_intervals_do_where_coefficients_are_open(law: type[Additive], mixtures: int) -> None:
+    _, runs = planted(mixtures=mixtures, sizes=(1e8,), noise=3e-3, joint=law is Joint)
+    fitted = law().fit(runs)
+    # The runs leave coefficients open: moved along the tangent, these predict losses far from those of the runs.
+    tangent = [np.log(one.predict(fitted.mixtures, at=S[-1])) for one in FittedLaw.draws(fitted, 60)]
+    drawn, told, bias = spreads(fitted, fitted.mixtures, at=S[-1])
+    assert np.sqrt(np.mean(np.var(tangent, axis=0))) > 2.0 * np.sqrt(np.mean(told**2))
+    assert 1 / 1.3 < np.median(drawn / told) < 1.3
+    assert np.sqrt(np.mean(bias**2)) < 0.3 * np.sqrt(np.mean(told**2))
+    others = np.random.default_rng(1).dirichlet(np.ones(3), 50)
+    drawn, told, _ = spreads(fitted, others, at=S[-1])
+    assert 1 / 1.5 < np.median(drawn / told) < 1.5
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_draws_are_as_unsure_of_other_sizes_as_the_runs_leave_them(law: type[Additive]) -> None:
+    _, runs = planted(sizes=(1e8, 3e8), noise=1e-3)
+    fitted = law().fit(runs)
+    r = runs.proportions[:20]
+    drawn, told, _ = spreads(fitted, r, at=S[-1], params=3e8)
+    assert 1 / 1.3 < np.sqrt(np.mean(drawn**2) / np.mean(told**2)) < 1.3
+    far, told_far, _ = spreads(fitted, r, at=S[-1], params=3e9)
+    assert np.median(told_far / told) > 5.0
+    assert 1 / 2.0 < np.median(far / told_far) < 2.0
+
+
+def test_draws_are_the_same_for_a_seed_and_obey_the_law() -> None:
+    _, runs = planted(mixtures=12, joint=True, noise=1e-3)
+    fitted = Joint().fit(runs)
+    first, second = fitted.draws(3, seed=5), fitted.draws(3, seed=5)
+    for a, b in zip(first, second, strict=True):
+        assert a.coefficients == b.coefficients
+    assert first[0].coefficients != first[1].coefficients != fitted.draws(1, seed=6)[0].coefficients
+    assert fitted.draws(0) == []
+    for one in first:
+        assert all(c.value > 0 for mine in one.coefficients.values() for n, c in mine.items() if n[:6] != "gamma_")
+        for mine in one.coefficients.values():
+            logs = [np.log(c.value) for name, c in mine.items() if name.startswith("C_B/")]
+            assert np.sum(logs) == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(InputError, match="no standard errors"):
+        law_of(FittedAdditive, **MIXED, **TERMS).draws(2)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_coefficients_and_parameters_are_the_same_law(joint: bool) -> None:
+    values = JOINT if joint else MIXED | TERMS
+    law = law_of(FittedJoint if joint else FittedAdditive, **values)
+    names = tuple(name.replace("__", "/") for name in values)
+    r = np.array([[0.3, 0.7], [0.0, 1.0]])
+    N, s = np.array([10.0, 20.0]), np.array([5.0, 50.0])
+    rows = Rows(r, names, {"A": N, "B": s})
+    factor = np.diag(np.arange(1.0, len(names) + 1.0))
+    theta, F = rows.parameters(np.array(list(values.values())), factor)
+    np.testing.assert_allclose(rows.coefficients(theta), list(values.values()), rtol=1e-12)
+    for k in range(2):
+        expected = law.predict(r[k : k + 1], at=s[k], params=N[k])[0, 0]
+        np.testing.assert_allclose(np.exp(rows.log_losses(theta)[0][k]), expected, rtol=1e-12)
+    # F is the factor in the scale of the coefficients, carried over to theta.
+    step = 1e-6
+    for k, name in enumerate(names):
+        scale = law.scale(name)
+        moved = np.array(list(values.values()))
+        moved[k] = moved[k] * np.exp(step * factor[k, k]) if scale == "log" else moved[k] + step * factor[k, k]
+        slope = (rows.parameters(moved, factor)[0] - theta) / step
+        np.testing.assert_allclose(F[:, k], slope, rtol=1e-4, atol=1e-6)
+
+
 # Public data
+
+
+def test_error_bars_are_those_of_a_bootstrap_over_runs(slimpajama) -> None:
+    last = slimpajama(310e6).final()
+    order = np.random.default_rng(0).permutation(len(last))
+    train, r = last.select(order[:48]), last.proportions[order[48:]]
+    law, at = Additive(), float(last.tokens[0])
+    drawn, told, _ = spreads(law.fit(train), r, at=at)
+    rng = np.random.default_rng(1)
+    again = []
+    for _ in range(25):
+        rows = rng.integers(0, 48, 48)
+        copy = RunTable.from_arrays(
+            train.proportions[rows], train.losses[rows], train_domains=train.train_domains,
+            eval_domains=train.eval_domains, tokens=train.tokens[rows], run=[f"r{k}" for k in range(48)],
+        )  # fmt: skip
+        again.append(np.log(law.fit(copy).predict(r, at=at)))
+    found = np.median(np.std(again, axis=0))
+    assert 1 / 1.5 < np.median(told) / found < 1.5
+    assert 1 / 1.5 < np.median(drawn) / found < 1.5
 
 
 @pytest.mark.parametrize(
@@ -263,6 +363,7 @@ def test_five_fold_cross_validation_on_slimpajama(
     found = five_folds(law(), slimpajama(size))
     assert found.error < error
     assert found.r2 > r2
+    assert 0.85 < found.inside < 0.95
 
 
 @pytest.mark.parametrize(

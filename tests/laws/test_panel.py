@@ -28,7 +28,7 @@ def test_a_line_under_a_vague_prior_is_that_of_least_squares_and_its_noise_is_fo
     for i, (piece, sd) in enumerate(zip(pieces, (0.02, 0.05), strict=True)):
         np.testing.assert_allclose(piece.mode.theta, np.polyfit(x, y[:, i], 1)[::-1], rtol=1e-6)
         assert piece.deviation == pytest.approx(sd, rel=0.1)
-        errors = np.sqrt(np.diag(piece.mode.covariance))
+        errors = np.sqrt(np.diag(piece.covariance))
         np.testing.assert_allclose(errors, sd / np.sqrt(400), rtol=0.2)
 
 
@@ -41,7 +41,31 @@ def test_checkpoints_of_a_run_count_as_one_observation() -> None:
     ten = np.repeat(np.arange(30), 10)
     [often] = fit_panel([line(x[ten])], y[ten], run[ten], VAGUE, [START], np.inf)
     np.testing.assert_allclose(often.mode.theta, once.mode.theta, rtol=1e-9)
-    np.testing.assert_allclose(often.mode.covariance, once.mode.covariance, rtol=0.2)
+    np.testing.assert_allclose(often.covariance, once.covariance, rtol=0.2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_misfit_that_all_runs_share_does_not_blur_what_tells_them_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, e, checkpoints = rng.normal(size=40), 8, 10
+    run = np.repeat(np.arange(40), checkpoints)
+    truth = 1.0 + 2.0 * x[run, None] + 0.01 * rng.normal(size=(40, e))[run]
+    misfit = 0.1 * np.sin(np.arange(checkpoints))
+    y = truth + np.tile(misfit - misfit.mean(), 40)[:, None]
+    pieces = fit_panel([line(x[run])] * e, y, run.astype(str), VAGUE, [START] * e, np.inf)
+    errors = [np.sqrt(piece.covariance[1, 1]) for piece in pieces]
+    assert np.mean(errors) == pytest.approx(0.01 / np.sqrt(np.sum((x - x.mean()) ** 2)), rel=0.15)
+    # A checkpoint of a new run deviates by both.
+    assert np.mean([piece.deviation for piece in pieces]) == pytest.approx(np.hypot(0.01, misfit.std()), rel=0.05)
+
+
+def test_the_prior_is_as_wide_as_it_was_whatever_the_misfit() -> None:
+    x = np.zeros(60)
+    run = np.repeat(np.arange(6), 10)
+    prior = Prior(np.zeros(2), np.array([1e3, 0.5]))
+    y = np.tile(0.1 * np.sin(np.arange(10)), 6)[:, None]
+    [piece] = fit_panel([line(x)], y, run.astype(str), prior, [START], np.inf)
+    assert piece.covariance[1, 1] == pytest.approx(0.25)
 
 
 def test_where_the_runs_say_nothing_the_prior_stays() -> None:
@@ -49,7 +73,7 @@ def test_where_the_runs_say_nothing_the_prior_stays() -> None:
     prior = Prior(np.array([0.0, 7.0]), np.array([1e3, 0.5]))
     [piece] = fit_panel([line(x)], np.full((5, 1), 2.0), np.arange(5).astype(str), prior, [START], np.inf)
     np.testing.assert_allclose(piece.mode.theta, [2.0, 7.0], rtol=1e-6)
-    assert piece.mode.covariance[1, 1] == pytest.approx(0.25)
+    assert piece.covariance[1, 1] == pytest.approx(0.25)
     assert piece.mode.settled == pytest.approx(1.0, abs=1e-6)
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,10 +67,12 @@ def problems(draw):
     limits = constraints(names(m), groups=groups, ratios=ratios, **given)
     matrix = rng.uniform(size=(e, m)) * (rng.uniform(size=(e, m)) < 0.7) + 0.01
     pull = Pull(float(rng.uniform(0.01, 1.0)), rng.dirichlet(np.full(m, 5.0))) if draw(st.booleans()) else None
-    objective = Convex(
-        matrix, rng.uniform(0.5, 4.0, e), rng.uniform(0.02, 0.6, e), draw(st.booleans()), pull, limits.supply
-    )
-    return objective, limits
+    c, worst = rng.uniform(0.5, 4.0, e), draw(st.booleans())
+    if draw(st.booleans()):
+        return Convex(matrix, c, rng.uniform(0.02, 0.6, e), worst, pull, limits.supply), limits
+    return Convex(
+        matrix - matrix.min(axis=1)[:, None], c, None, worst, pull, limits.supply, rng.uniform(size=e)
+    ), limits
 
 
 def possible(limits: Constraints) -> bool:
@@ -125,6 +128,33 @@ def test_no_other_mixture_that_is_allowed_is_better(problem, seed: int) -> None:
         assert here <= value(objective, 0.999 * there + 0.001 * found.r) + 1e-7
 
 
+@given(problems())
+@settings(max_examples=30)
+def test_prices_bound_what_wider_constraints_save_and_tighter_ones_cost(problem) -> None:
+    # The least objective is convex in the bounds, so that its slope, the price, holds on either side.
+    objective, limits = problem
+    if not possible(limits):
+        return
+    r, step = solved(objective, limits).r, 1e-4
+    here, found = value(objective, r), certificate(*objective.parts(r), r, limits, None, objective.pull)
+    sides = [
+        ("floor", -1, found.reduced, (r <= limits.floor) & (limits.floor >= step)),
+        ("cap", 1, -found.reduced, (r >= limits.cap) & (limits.cap <= 1.0 - step)),
+        ("high", 1, found.rows, found.rows > 0.0),
+        ("low", -1, -found.rows, found.rows < 0.0),
+    ]
+    for side, outwards, prices, holds in sides:
+        for k in np.flatnonzero(holds & (limits.floor < limits.cap if side in ("floor", "cap") else True)):
+            price = max(0.0, float(prices[k]))
+            for by in (step, -step):  # wider, and tighter
+                bounds = getattr(limits, side).copy()
+                bounds[k] += outwards * by
+                moved = replace(limits, **{side: bounds})
+                if (moved.low <= moved.high).all() and possible(moved):
+                    there = value(objective, minimize_convex(objective, moved).r)
+                    assert there >= here - price * by - 1e-9 * (1.0 + price)
+
+
 @pytest.mark.parametrize(("e", "m"), [(1, 1), (1, 2), (2, 1), (5, 5), (7, 63), (63, 64), (200, 20), (7, 1000)])
 @pytest.mark.parametrize("worst", [False, True])
 def test_problems_of_every_shape_are_solved(e: int, m: int, worst: bool) -> None:
@@ -153,6 +183,52 @@ def test_a_worst_case_evens_the_losses_out() -> None:
     np.testing.assert_allclose(found.multipliers[0], found.r, rtol=1e-9)
 
 
+def test_the_worst_case_has_a_minimum_where_other_shares_do_not_matter() -> None:
+    # The last two lower losses that are far below the worst, so that a group gives them more than they need.
+    alpha = np.array([0.41, 0.42, 0.42, 0.19, 0.58, 0.08, 0.49])
+    c = np.array([2.02, 0.98, 0.89, 2.61, 4.49, 2.45, 2.46])
+    limits = constraints(names(7), groups=[GroupBound(("d5", "d6"), floor=0.33, cap=0.33)])
+    low, high = 4.5, 20.0
+    while low < (worst := 0.5 * (low + high)) < high:
+        low, high = (low, worst) if ((c / worst) ** (1.0 / alpha))[:5].sum() <= 0.67 else (worst, high)
+    found = solved(Convex(np.eye(7), c, alpha, worst=True), limits)
+    assert value(Convex(np.eye(7), c, alpha, worst=True), found.r) == pytest.approx(worst, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_worst_of_losses_that_are_far_apart_is_where_their_shares_sum_to_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m = int(rng.integers(2, 13))
+    alpha, c = rng.uniform(0.02, 0.4, m), rng.uniform(1.0, 4.0, m)
+    low, high = c.max(), 1e9
+    while low < (worst := 0.5 * (low + high)) < high:
+        low, high = (low, worst) if ((c / worst) ** (1.0 / alpha)).sum() <= 1.0 else (worst, high)
+    objective = Convex(np.eye(m), c, alpha, worst=True)
+    assert value(objective, solved(objective, constraints(names(m))).r) == pytest.approx(worst, rel=1e-10)
+
+
+def test_a_share_without_which_a_loss_is_infinite_may_be_less_than_rounding_and_is_not_zero() -> None:
+    # The first loss is below the other from a share of d0 on that is about 1e-58.
+    objective = Convex(np.eye(2), np.array([0.6, 9.0]), np.array([0.02, 0.5]), worst=True)
+    found = solved(objective, constraints(names(2)))
+    assert 0.0 < found.r[0] < 1e-16
+    assert value(objective, found.r) == pytest.approx(9.0, rel=1e-15)
+
+
+def test_a_start_where_the_objective_is_huge_does_not_cost_the_minimum_its_digits() -> None:
+    # Where all constraints leave the same room, the third share is near 1, and the objective a billion times larger.
+    alpha = np.array([1.6, 1.8, 2.0, 2.0, 2.7, 2.1, 1.1, 1.7])
+    matrix = np.array([
+        [1.0, 0.94, 0.0, 0.0, 0.0, 0.0], [36.0, 1.0, 0.0, 0.0, 7.2, 15.0], [0.0, 0.52, 1.0, 0.0, 0.0, 0.0069],
+        [0.0, 0.0, 0.0, 1.0, 0.17, 2.2], [0.0, 0.071, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.87, 1.2, 13.0, 0.0],
+        [5.6, 0.67, 0.0, 37.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0, 0.0, 0.025],
+    ])  # fmt: skip
+    ratios = [RatioBound("d1", "d4", 0.12), RatioBound("d2", "d4", 180.0), RatioBound("d3", "d0", 0.84, 1.4)]
+    objective = Convex(matrix, np.full(8, 0.3), alpha)
+    found = solved(objective, constraints(names(6), ratios=ratios))
+    assert value(objective, found.r) > 500.0
+
+
 def test_a_pull_alone_gives_the_prior_and_a_weak_one_the_minimum() -> None:
     prior, limits = np.array([0.5, 0.3, 0.2]), constraints(names(3))
     c, alpha = np.array([1.0, 2.0, 3.0]), np.full(3, 0.3)
@@ -169,13 +245,13 @@ def test_a_share_that_a_pull_keeps_above_zero_may_be_less_than_rounding() -> Non
 
 
 def test_at_one_epoch_the_slope_bends_and_the_minimum_may_stand_there() -> None:
-    # Beyond one epoch of d0 its tokens hardly count, so the best is to take one epoch of it.
-    limits = constraints(names(2), budget=1.0, available={"d0": 0.3}, repetition=0.05)
+    # Beyond one epoch of d0 its tokens hardly count, so the best is to take little more than one epoch of it.
+    limits = constraints(names(2), budget=1.0, available={"d0": 0.3}, repetition=0.1)
     objective = Convex(np.array([[1.0, 0.5]]), np.ones(1), np.full(1, 0.3), supply=limits.supply)
     found = solved(objective, limits)
     effective = limits.supply.effective(np.column_stack([np.linspace(0, 1, 10001), np.linspace(1, 0, 10001)]))
     assert value(objective, found.r) <= ((effective @ [1.0, 0.5]) ** -0.3).min() + 1e-15
-    assert found.r[0] == pytest.approx(0.3 * (1.0 + 0.05 * math.log(2.0)), rel=1e-9)  # where the slope is 1 / 2
+    assert found.r[0] == pytest.approx(0.3 * (1.0 + 0.1 * math.log(2.0)), rel=1e-9)  # where the slope is 1 / 2
 
 
 def test_bounds_that_hold_are_met_to_the_bit_and_rows_to_rounding() -> None:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,6 +107,16 @@ def test_prices_and_gap_at_a_minimum_that_is_known() -> None:
     assert found.gap <= 1e-12
     off = certificate(np.array([1.0]), gradient, r, limits, (np.ones(1), np.zeros(1)))
     assert off.gap > 1.0
+
+
+def test_an_infinite_objective_has_no_certificate() -> None:
+    limits = constraints(("a", "b"))
+    for values in ([math.inf, 1.0], [math.inf, math.inf]):
+        slopes = np.array([[-math.inf, 0.0], [0.0, -1.0]])
+        assert (
+            not certificate(np.array(values), slopes, np.array([0.0, 1.0]), limits, (np.full(2, 0.5), np.zeros(0))).gap
+            < 1.0
+        )
 
 
 def test_multipliers_of_sides_that_do_not_exist_are_left_out() -> None:

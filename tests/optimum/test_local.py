@@ -91,7 +91,7 @@ def test_a_convex_law_without_terms_has_the_certified_minimum(power_law_of, monk
             patch.setattr(type(law), "power_terms", terms)
             return predict(self, p, at=at)
 
-    monkeypatch.setattr(Objective, "is_convex", property(lambda self: False))
+    monkeypatch.setattr(Objective, "convex", None)
     for worst, weights in ((False, np.array([0.5, 0.5])), (True, np.array([1.0, 1.2]))):
         found = find_minimum(Objective(law, 25.0, None, weights, worst=worst), limits)
         assert found.method == "local"

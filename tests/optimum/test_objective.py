@@ -95,7 +95,7 @@ def test_laws_of_terms_and_laws_without_have_the_same_parts(law, monkeypatch: py
     monkeypatch.setattr(type(law), "predict", predict)
     monkeypatch.setattr(type(law), "gradient", gradient)
     for objective, (values, slopes) in zip(kinds(law), with_terms, strict=True):
-        assert not objective.is_convex
+        assert objective.convex is None
         np.testing.assert_allclose(objective.parts(r)[0], values, rtol=1e-12)
         np.testing.assert_allclose(objective.parts(r)[1], slopes, rtol=1e-12)
 
@@ -110,11 +110,10 @@ def test_what_is_convex_is_known_and_the_same_function(law, law_of) -> None:
             replace(plain, worst=True),
             replace(plain, supply=replace(SUPPLY, domains=one.train_domains)),
         ):
-            assert objective.is_convex
-            values, slopes = objective.convex().parts(r)
+            values, slopes = objective.convex.parts(r)
             np.testing.assert_allclose(values, objective.parts(r)[0], rtol=1e-13)
             np.testing.assert_allclose(slopes, objective.parts(r)[1], rtol=1e-13)
-    assert not replace(Objective(law, 25.0, None, WEIGHTS), risk=1.0, drawn=law.draws(2)).is_convex
+    assert replace(Objective(law, 25.0, None, WEIGHTS), risk=1.0, drawn=law.draws(2)).convex is None
 
 
 def test_a_loss_without_weight_may_be_infinite(law_of) -> None:

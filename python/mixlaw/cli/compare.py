@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mixlaw.cli.named import named
+from mixlaw.cli.named import weight_option
 from mixlaw.cli.output import json_option, show
 from mixlaw.cli.table import reads_runs, x_option
 from mixlaw.errors import InputError
@@ -18,14 +18,7 @@ from mixlaw.runs import RunTable
 @reads_runs
 @click.option("--law", "laws", metavar="LAW", multiple=True, help="Law to compare; repeatable. Without it, all are.")
 @x_option
-@click.option(
-    "--weight",
-    "weights",
-    metavar="DOMAIN=W",
-    multiple=True,
-    help="Weight of an evaluation domain in the objective, in any scale; repeatable. Domains without one then count "
-    "for nothing. Without this option all count the same.",
-)
+@weight_option
 @click.option("--folds", type=int, default=10, show_default=True, help="Folds of the cross-validation.")
 @click.option(
     "--draws", type=int, default=6, show_default=True, help="Draws for each point of the learning curve; 0: no curve."
@@ -38,7 +31,7 @@ def compare(
     table: RunTable,
     laws: tuple[str, ...],
     x: Axis,
-    weights: tuple[str, ...],
+    weights: dict[str, float] | None,
     folds: int,
     draws: int,
     seed: int,
@@ -55,7 +48,7 @@ def compare(
             table,
             laws=laws or None,
             x=x,
-            weights=named("--weight", weights) if weights else None,
+            weights=weights,
             folds=folds,
             draws=draws,
             seed=seed,

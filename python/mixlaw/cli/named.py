@@ -1,4 +1,4 @@
-"""Words of the form DOMAIN=NUMBER on the command line."""
+"""Words of the form DOMAIN=NUMBER on the command line, and the option `--weight` that several commands have."""
 
 from collections.abc import Sequence
 
@@ -33,3 +33,18 @@ def bounds(option: str, words: Sequence[str], domains: Sequence[str]) -> dict[st
         raise click.BadParameter(f"{bare[0]!r} and {bare[1]!r} are both for every domain", param_hint=option)
     every = dict.fromkeys(domains, number(option, bare[0], bare[0])) if bare else {}
     return every | named(option, [word for word in words if "=" in word])
+
+
+def _weights(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> dict[str, float] | None:
+    return named("--weight", words) if words else None
+
+
+weight_option = click.option(
+    "--weight",
+    "weights",
+    metavar="DOMAIN=W",
+    multiple=True,
+    callback=_weights,
+    help="Weight of an evaluation domain in the objective, in any scale; repeatable. Domains without one then count "
+    "for nothing. Without this option all count the same.",
+)

@@ -7,7 +7,7 @@ import click
 
 from mixlaw import laws
 from mixlaw.cli.constraints import constraint_arguments, constraint_options
-from mixlaw.cli.named import named
+from mixlaw.cli.named import weight_option
 from mixlaw.cli.output import json_option, show
 from mixlaw.mixture import Mixture
 from mixlaw.optimum import optimize as find_optimum
@@ -19,14 +19,7 @@ from mixlaw.optimum.result import SCHEMA
 @click.argument("law", type=click.Path(path_type=Path))
 @click.option("--at", type=float, required=True, metavar="X", help="Length of training, in the unit of the law.")
 @click.option("--params", type=float, metavar="N", help="Model size in parameters; by default that of the runs.")
-@click.option(
-    "--weight",
-    "weights",
-    metavar="DOMAIN=W",
-    multiple=True,
-    help="Weight of an evaluation domain in the objective, in any scale; repeatable. Domains without one then count "
-    "for nothing. Without this option all count the same.",
-)
+@weight_option
 @click.option("--worst-case", is_flag=True, help="Minimise the largest weighted loss, not the mean.")
 @click.option(
     "--risk",
@@ -60,7 +53,7 @@ def optimize(
     law: Path,
     at: float,
     params: float | None,
-    weights: tuple[str, ...],
+    weights: dict[str, float] | None,
     worst_case: bool,
     risk: float,
     prior: Path | None,
@@ -82,7 +75,7 @@ def optimize(
         fitted,
         at=at,
         params=params,
-        weights=named("--weight", weights) if weights else None,
+        weights=weights,
         worst_case=worst_case,
         risk=risk,
         prior=None if prior is None else Mixture.read(prior),

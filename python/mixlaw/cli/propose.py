@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from mixlaw import laws
-from mixlaw.cli.named import bounds, named
+from mixlaw.cli.named import bounds, weight_option
 from mixlaw.cli.output import json_option, show
 from mixlaw.design import propose as propose_mixtures
 from mixlaw.design.proposal import METHODS, Method
@@ -36,9 +36,7 @@ SCHEMA = "mixlaw.proposal/1"
     "--at", type=float, metavar="X", help="Length of training that `active` is about.  [that of the longest run]"
 )
 @click.option("--params", type=float, metavar="N", help="Model size that `active` is about.")
-@click.option(
-    "--weight", "weights", metavar="DOMAIN=W", multiple=True, help="Weight in the objective, as of `mixlaw optimize`."
-)
+@weight_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds give equal mixtures.")
 @click.option(
     "--out",
@@ -58,7 +56,7 @@ def propose(
     caps: tuple[str, ...],
     at: float | None,
     params: float | None,
-    weights: tuple[str, ...],
+    weights: dict[str, float] | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -87,7 +85,7 @@ def propose(
         caps=bounds("--cap", caps, names),
         at=at,
         params=params,
-        weights=named("--weight", weights) if weights else None,
+        weights=weights,
         seed=seed,
     )
     width = len(str(n))

@@ -26,18 +26,23 @@ With one model size A and alpha are left out: the term is a part of E. With one 
 The fit works in u = s / s0, w = N / N0 and L / L0, where s0, N0 and L0 are geometric means, with logarithms of all
 positive coefficients as parameters: log(L / L0) is the logarithm of a sum of exponentials of terms. Runs are fewer
 than coefficients as a rule, so these have weak priors (`PRIOR`); `mixlaw.laws.panel` has the rest.
+
+What the runs do not settle is a curved valley of the posterior: far along it E makes up for C, and C for gamma. A step
+along its tangent leaves it, and laws with such coefficients predict losses that no run allows. Draws from the posterior
+(`FittedAdditive.draws`) are therefore brought back to what they say of the runs' mixtures to first order.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, Axis, Coefficient, FittedLaw, Proportions, Scale
+from mixlaw.laws.additive_rows import Rows, brought_back
 from mixlaw.laws.checks import (
     check_length,
     facts,
@@ -83,6 +88,8 @@ PRIOR = Priors()
 STARTS = ((0.8, 0.1, -0.5), (0.8, 0.6, 0.5))
 ONE_SIZE = "one model size only"
 ONE_CHECKPOINT = "one checkpoint only"
+# Mixtures of the runs, at most, at which a draw from the posterior is brought back.
+ANCHORS = 60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -118,6 +125,31 @@ class FittedAdditive(FittedLaw):
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
         return self._evaluate(proportions, at, params)[1]
+
+    def draws(self, count: int, *, seed: int = 0) -> list[Self]:
+        """See `FittedLaw.draws`.
+
+        The coefficients move on, no further than they have to, until the losses of the runs' mixtures are what they are
+        to first order. So draws spread as `interval` has it, and not as far as coefficients that the runs leave open.
+        """
+        factors, rows = self._factors, self._anchors()
+        z = np.random.default_rng(seed).normal(size=(count, len(factors), len(self._names)))
+        coefficients: list[dict[str, dict[str, Coefficient]]] = [{} for _ in z]
+        for i, (domain, factor) in enumerate(zip(self.eval_domains, factors, strict=True)):
+            mine = self.coefficients[domain]
+            theta, F = rows.parameters(np.array([one.value for one in mine.values()]), factor)
+            for drawn, found in zip(coefficients, brought_back(rows, theta, F, _prior(rows).sd, z[:, i]), strict=True):
+                values = zip(mine.items(), rows.coefficients(found).tolist(), strict=True)
+                drawn[domain] = {name: one._replace(value=value) for (name, one), value in values}
+        return [replace(self, coefficients=drawn) for drawn in coefficients]
+
+    def _anchors(self) -> Rows:
+        """Mixtures of the runs, at most `ANCHORS`, at every size and three lengths, where the law has terms in them."""
+        mixtures = self.mixtures[:: max(1, math.ceil(len(self.mixtures) / ANCHORS))]
+        sizes = self.sizes if "A" in self._names else (1.0,)
+        lengths = np.geomspace(*self.x_range, 3) if "B" in self._names else (1.0,)
+        which, N, s = (axis.ravel() for axis in np.meshgrid(np.arange(len(mixtures)), sizes, lengths))
+        return Rows(mixtures[which], self._names, {"A": N, "B": s})
 
     def _evaluate(self, proportions: Proportions, at: npt.ArrayLike, params: float | None) -> tuple[Array, Array]:
         """Losses, (q, e), and their derivatives, (q, e, m)."""
@@ -216,7 +248,12 @@ class Additive:
         problem = _Problem(used, x, self.fitted)
         e = len(runs.eval_domains)
         pieces = fit_panel(
-            [problem.model] * e, problem.y, used.run, problem.prior, [problem.starts] * e, BEND if robust else math.inf
+            [problem.rows.log_losses] * e,
+            problem.y,
+            used.run,
+            problem.prior,
+            [problem.starts] * e,
+            BEND if robust else math.inf,
         )
         notes += [*_size_notes(sizes), *prior_notes(used, pieces), *([ROBUST_NOTE] if robust else [])]
         named = dict(zip(runs.eval_domains, map(problem.coefficients, range(e), pieces), strict=True))
@@ -249,110 +286,55 @@ def _size_notes(sizes: tuple[float, ...]) -> list[str]:
     return []
 
 
-class _Term(NamedTuple):
-    """A term in the model size or in the length of training.
-
-    Attributes
-    ----------
-    at
-        Where its parameters begin: log A, log alpha and, in the joint law, log C^A and gamma^A.
-    log_unit
-        log N0, or log s0.
-    log_x
-        log w, or log u, shape (n,).
-    """
-
-    at: int
-    log_unit: float
-    log_x: Array
+def _prior(rows: Rows) -> Prior:
+    """`PRIOR` for the parameters of the rows."""
+    m = rows.r.shape[1]
+    C = (PRIOR.C[0] - math.log(m), PRIOR.C[1])
+    term = [PRIOR.falling, PRIOR.exponent]
+    if rows.joint:
+        term += [*[PRIOR.C_scale] * m, PRIOR.gamma_scale]
+    pairs = np.array([PRIOR.E, *[C] * m, *[PRIOR.gamma] * m, *term * len(rows.terms)])
+    return Prior(pairs[:, 0], pairs[:, 1])
 
 
 class _Problem:
     """The runs in the units of the fit. Parameters stand in the order of the coefficients."""
 
     def __init__(self, runs: RunTable, x: Axis, fitted: type[FittedLaw]) -> None:
-        self.fitted, self.joint = fitted, issubclass(fitted, FittedJoint)
-        self.r = runs.proportions
         several = len(np.unique(runs.params)) > 1, not is_one_checkpoint(runs.x(x))
         self.names = _names(runs.train_domains, fitted.law, *several)
-        m = len(runs.train_domains)
-        self.trained = self.r > 0.0
-        self.log_r = np.log(np.where(self.trained, self.r, 1.0))
+        self.rows = Rows(runs.proportions, self.names, {"A": runs.params, "B": runs.x(x)})
+        self.m = len(runs.train_domains)
         logs = np.log(runs.losses)
         self.log_l0 = logs.mean(axis=0)
         self.y = logs - self.log_l0
-        self.terms = []
-        for scale, values in (("A", runs.params), ("B", runs.x(x))):
-            if scale in self.names:
-                log_x = np.log(values)
-                self.terms.append(_Term(self.names.index(scale), float(log_x.mean()), log_x - log_x.mean()))
-        C = (PRIOR.C[0] - math.log(m), PRIOR.C[1])
-        term = [PRIOR.falling, PRIOR.exponent]
-        if self.joint:
-            term += [*[PRIOR.C_scale] * m, PRIOR.gamma_scale]
-        pairs = np.array([PRIOR.E, *[C] * m, *[PRIOR.gamma] * m, *term * len(self.terms)])
-        self.prior = Prior(pairs[:, 0], pairs[:, 1])
+        self.prior = _prior(self.rows)
         self.starts = np.array([self._start(*start) for start in STARTS])
 
     def _start(self, E: float, gamma: float, gamma_scale: float) -> Array:
         """The prior's mean but for the gammas and E, and for C, such that the loss of an even mixture is L0."""
-        m = self.r.shape[1]
+        m = self.m
         start = self.prior.mean.copy()
         start[0], start[1 + m : 1 + 2 * m] = math.log(E), math.log(gamma)
         start[1 : 1 + m] = -math.log((1.0 - E) * m ** (1.0 - gamma))
-        if self.joint:
-            start[[term.at + 2 + m for term in self.terms]] = gamma_scale
+        if self.rows.joint:
+            start[[term.at + 2 + m for term in self.rows.terms]] = gamma_scale
         return start
-
-    def model(self, theta: Array) -> tuple[Array, Array]:
-        """log(L / L0), and its derivatives: of a logarithm of a sum, whose terms have shares p."""
-        n, m = self.r.shape
-        gamma = np.exp(theta[1 + m : 1 + 2 * m])
-        parts = np.where(self.trained, theta[1 : 1 + m] + gamma * self.log_r, -np.inf)
-        log_sum = np.logaddexp.reduce(parts, axis=1)
-        logs = [np.full(n, theta[0]), -log_sum]
-        J = np.zeros((n, len(theta)))
-        for term in self.terms:
-            rate = math.exp(theta[term.at + 1])
-            log = theta[term.at] - rate * term.log_x
-            J[:, term.at], J[:, term.at + 1] = 1.0, -rate * term.log_x
-            if self.joint:
-                k = term.at + 2
-                C = np.exp(theta[k : k + m] - theta[k : k + m].mean())
-                z, power = self.r @ C, theta[k + m]
-                log = log + power * np.log(z)
-                J[:, k : k + m] = power * (self.r * C / z[:, None] - 1.0 / m)
-                J[:, k + m] = np.log(z)
-            logs.append(log)
-        f = np.logaddexp.reduce(logs, axis=0)
-        shares = np.exp(np.array(logs) - f)
-        within = np.exp(parts - log_sum[:, None])
-        J[:, 0] = shares[0]
-        J[:, 1 : 1 + m] = -shares[1, :, None] * within
-        J[:, 1 + m : 1 + 2 * m] = -shares[1, :, None] * within * gamma * self.log_r
-        for term, share in zip(self.terms, shares[2:], strict=True):
-            end = term.at + (3 + m if self.joint else 2)
-            J[:, term.at : end] *= share[:, None]
-        return f, J
 
     def coefficients(self, i: int, piece: Piece) -> tuple[dict[str, Coefficient], Array]:
         """Coefficients of evaluation domain i in true units, and their covariance."""
-        m, p = self.r.shape[1], len(self.names)
-        values, change = piece.mode.theta.copy(), np.eye(p)
-        values[0] += self.log_l0[i]
-        values[1 : 1 + m] -= self.log_l0[i]
-        for term in self.terms:
-            rate = math.exp(values[term.at + 1])
-            values[term.at] += rate * term.log_unit + self.log_l0[i]
-            change[term.at, term.at + 1] = rate * term.log_unit
-            if self.joint:
-                k = slice(term.at + 2, term.at + 2 + m)
-                values[k] -= values[k].mean()
-                change[k, k] -= 1.0 / m
-        logs = np.array([self.fitted.scale(name) != "real" for name in self.names])
-        values[logs] = np.exp(values[logs])
-        change[logs] *= values[logs, None]
-        covariance = change @ piece.mode.covariance @ change.T
+        theta, change = piece.mode.theta.copy(), np.eye(len(self.names))
+        theta[0] += self.log_l0[i]
+        theta[1 : 1 + self.m] -= self.log_l0[i]
+        for term in self.rows.terms:
+            theta[term.at] += self.log_l0[i]
+            change[term.at, term.at + 1] = math.exp(theta[term.at + 1]) * term.log_unit
+            if self.rows.joint:
+                k = slice(term.at + 2, term.at + 2 + self.m)
+                change[k, k] -= 1.0 / self.m
+        values = self.rows.coefficients(theta)
+        change[self.rows.logs] *= values[self.rows.logs, None]
+        covariance = change @ piece.covariance @ change.T
         errors = np.sqrt(np.diag(covariance)).tolist()
         named = zip(self.names, values.tolist(), errors, strict=True)
         return {name: Coefficient(value, error) for name, value, error in named}, covariance

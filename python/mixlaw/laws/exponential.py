@@ -15,6 +15,9 @@ t        how fast a domain's proportion changes the rest; below 0 it lowers it  
 As proportions sum to 1, k only adds a constant to all t of a row: the condition on their sum settles it. That is m + 2
 numbers a domain, m + 1 of which the runs can determine.
 
+The law says nothing of proportions that sum to less than 1; of effective ones, see `EffectiveProportions`, what is
+missing counts as tokens of the domain that lowers the loss least.
+
 The law holds at one length of training and one model size. Between these it is nested, as in the paper:
 
 1. Step law: the losses of every run are E + B / s**beta, with an exponent that its evaluation domains share.
@@ -36,7 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import FitError, InputError
-from mixlaw.fitted import Array, Axis, Coefficient, FittedLaw, Proportions, Scale
+from mixlaw.fitted import Array, Axis, Coefficient, ExponentialTerms, FittedLaw, Proportions, Scale
 from mixlaw.laws.checks import (
     check_length,
     checkpoints,
@@ -88,22 +91,27 @@ class FittedExponential(FittedLaw):
         """See `FittedLaw.predict`."""
         r, parts = self._parts(proportions, at, params)
         losses = np.empty((len(r), len(self.eval_domains)))
-        for rows, c, slopes in parts:
-            losses[rows] = c + np.exp(r[rows] @ slopes.T)
+        for rows, terms in parts:
+            losses[rows] = terms.constant + terms.falling(r[rows])
         return losses
 
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
         r, parts = self._parts(proportions, at, params)
         gradient = np.empty((len(r), len(self.eval_domains), r.shape[1]))
-        for rows, _, slopes in parts:
-            gradient[rows] = np.exp(r[rows] @ slopes.T)[:, :, None] * slopes
+        for rows, terms in parts:
+            gradient[rows] = -terms.falling(r[rows])[:, :, None] * terms.rates
         return gradient
+
+    def exponential_terms(self, *, at: float, params: float | None = None) -> ExponentialTerms | None:
+        """See `FittedLaw.exponential_terms`: the exponential law has such terms."""
+        _, [(_, terms)] = self._parts(np.full((1, len(self.train_domains)), 1.0 / len(self.train_domains)), at, params)
+        return terms
 
     def _parts(
         self, proportions: Proportions, at: npt.ArrayLike, params: float | None
-    ) -> tuple[Array, list[tuple[npt.NDArray[np.bool_], Array, Array]]]:
-        """Proportions; and by length, which of them are asked about there, c of shape (e,) and log k + t of (e, m)."""
+    ) -> tuple[Array, list[tuple[npt.NDArray[np.bool_], ExponentialTerms]]]:
+        """Proportions; and by length, which of them are asked about there, and the terms of the law."""
         r = self.to_array(proportions)
         s = self.positions(at, len(r))
         size = size_of(self, params)
@@ -113,7 +121,8 @@ class FittedExponential(FittedLaw):
         for length in np.unique(s).tolist():
             there = self.nested.at(length, size)
             c = np.exp(there.log_c + (log_c - self.nested.reference.log_c))
-            parts.append((s == length, c, there.slopes + (slopes - self.nested.reference.slopes)))
+            moved = there.slopes + (slopes - self.nested.reference.slopes)
+            parts.append((s == length, ExponentialTerms.of(c, moved)))
         return r, parts
 
     @property
@@ -266,7 +275,7 @@ def _coefficients(piece: Piece, log_l0: float, train_domains: Sequence[str]) -> 
     values = change @ piece.mode.theta
     values[:2] = np.exp(values[:2] + log_l0)
     change[:2] *= values[:2, None]
-    covariance = change @ piece.mode.covariance @ change.T
+    covariance = change @ piece.covariance @ change.T
     named = zip(names, values.tolist(), np.sqrt(np.diag(covariance)).tolist(), strict=True)
     return {name: Coefficient(value, error) for name, value, error in named}, covariance
 

@@ -12,6 +12,9 @@ w       how fast a domain's proportion changes the log loss               (e, m)
 sigma   standard deviation of a log loss                                  (e,)    -
 phi     variance of w over that of a log loss, for all domains            -       -
 
+The law says nothing of proportions that sum to less than 1; of effective ones, see `EffectiveProportions`, what is
+missing counts as tokens of the domain that lowers the loss least.
+
 The penalty is a prior w_ij ~ N(0, phi sigma_i**2). phi has the largest marginal likelihood of all domains together, b
 integrated out and sigma maximised out in closed form (restricted maximum likelihood), so that one number is searched
 for. As proportions sum to 1, adding a constant to a row of w only moves b: the penalty makes their sum 0.
@@ -26,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.errors import InputError
-from mixlaw.fitted import Array, Axis, Coefficient, FittedLaw, Proportions
+from mixlaw.fitted import Array, Axis, Coefficient, ExponentialTerms, FittedLaw, Proportions
 from mixlaw.laws.checks import check_question, facts, one_size, spearman_at_the_end, usable_at_one_checkpoint
 from mixlaw.laws.goodness import domain_fit
 from mixlaw.laws.robust import ROBUST_NOTE, bent
@@ -60,16 +63,21 @@ class FittedLinear(FittedLaw):
         """See `FittedLaw.predict`."""
         r = self.to_array(proportions)
         check_question(self, self.positions(at, len(r)), params)
-        return np.exp(self._values[:, 0] + r @ self._values[:, 1:].T)
+        return self._terms.falling(r)
 
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
-        return np.asarray(self.predict(proportions, at=at, params=params)[:, :, None] * self._values[:, 1:])
+        return np.asarray(self.predict(proportions, at=at, params=params)[:, :, None] * -self._terms.rates)
+
+    def exponential_terms(self, *, at: float, params: float | None = None) -> ExponentialTerms | None:
+        """See `FittedLaw.exponential_terms`: the linear law has such terms."""
+        check_question(self, self.positions(at, 1), params)
+        return self._terms
 
     @cached_property
-    def _values(self) -> Array:
-        """The coefficients b and w, shape (e, 1 + m)."""
-        return np.array([[one.value for one in self.coefficients[domain].values()] for domain in self.eval_domains])
+    def _terms(self) -> ExponentialTerms:
+        values = np.array([[one.value for one in self.coefficients[domain].values()] for domain in self.eval_domains])
+        return ExponentialTerms.of(np.zeros(len(values)), values[:, :1] + values[:, 1:])
 
 
 class Linear:

@@ -26,7 +26,6 @@ Model = Callable[[Array], tuple[Array, Array]]
 Whiten = Callable[[Array], Array]
 
 MAX_STEPS = 200
-# Relative change of the objective below which a step is the last.
 TOLERANCE = 1e-8
 # Longest step of a parameter; all are logarithms, or of that order.
 LONGEST = 2.0
@@ -59,7 +58,16 @@ class Mode(NamedTuple):
     converged: bool
 
 
-def maximize_posterior(model: Model, y: Array, whiten: Whiten, mean: Array, precision: Array, start: Array) -> Mode:
+def maximize_posterior(
+    model: Model,
+    y: Array,
+    whiten: Whiten,
+    mean: Array,
+    precision: Array,
+    start: Array,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Mode:
     """Find the mode nearest to a start.
 
     Parameters
@@ -74,6 +82,8 @@ def maximize_posterior(model: Model, y: Array, whiten: Whiten, mean: Array, prec
         m and P > 0, shape (p,).
     start
         Shape (p,).
+    tolerance
+        Relative change of the objective below which a step is the last.
     """
     theta, damping = start.copy(), 1e-3
     f, J = model(theta)
@@ -88,7 +98,7 @@ def maximize_posterior(model: Model, y: Array, whiten: Whiten, mean: Array, prec
         cost_new, whitened_new = _cost(y - f_new, whiten, theta + step, mean, precision)
         # Not "<": rounding may leave a perfect fit where it is.
         if cost_new <= cost:
-            converged = cost - cost_new <= TOLERANCE * (1.0 + cost)
+            converged = cost - cost_new <= tolerance * (1.0 + cost)
             theta, f, J, cost, whitened = theta + step, f_new, J_new, cost_new, whitened_new
             damping = max(damping / 10.0, 1e-12)
         else:

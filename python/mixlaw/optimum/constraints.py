@@ -30,6 +30,8 @@ from mixlaw.weights import finite_number
 # Of a domain, and of a row.
 Side = Literal["floor", "cap", "low", "high"]
 PerDomain = float | Mapping[str, float] | None
+# Ratios that linear programmes can tell from 0 and from no bound at all.
+SMALLEST, LARGEST = 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ class RatioBound:
     of, to
         The domains: r_of / r_to. Where neither has any tokens, every bound is met.
     floor, cap
-        Least and largest ratio.
+        Least and largest ratio, each 0 or between 1e-6 and 1e6; an infinite cap is none.
 
     Raises
     ------
     InputError
-        If a bound is negative, there is neither, or both domains are the same.
+        If a bound is no such ratio, the floor is above the cap, there is neither, or both domains are the same.
     """
 
     of: str
@@ -93,12 +95,16 @@ class RatioBound:
     def __post_init__(self) -> None:
         if self.of == self.to:
             raise InputError(f"{self}: a ratio needs two domains")
-        if finite_number(self.floor, f"floor of the {self}") < 0.0:
-            raise InputError(f"floor of the {self}: expected a number >= 0, not {self.floor:g}")
-        if self.cap != math.inf and finite_number(self.cap, f"cap of the {self}") < 0.0:
-            raise InputError(f"cap of the {self}: expected a number >= 0, not {self.cap:g}")
+        for side, value in (("floor", self.floor), ("cap", self.cap)):
+            if side == "cap" and value == math.inf:
+                continue
+            ratio = finite_number(value, f"{side} of the {self}")
+            if ratio != 0.0 and not SMALLEST <= ratio <= LARGEST:
+                raise InputError(f"{side} of the {self}: expected 0, or a number between 1e-6 and 1e6, not {ratio:g}")
         if self.floor == 0.0 and self.cap == math.inf:
             raise InputError(f"{self}: give a floor or a cap")
+        if self.floor > self.cap:
+            raise InputError(f"{self}: the floor {self.floor:g} is above the cap {self.cap:g}")
 
     def __str__(self) -> str:
         return f"ratio {self.of} / {self.to}"
@@ -336,6 +342,8 @@ def _check_known(domains: Sequence[str], names: Iterable[str], what: str) -> Non
 
 def _checked(domains: Sequence[str], bounds: Sequence[Bound], kind: type[Bound]) -> tuple[Bound, ...]:
     """Bounds of one kind, whose domains exist."""
+    if not isinstance(bounds, Sequence):
+        raise InputError(f"expected a sequence of {kind.__name__}, not {bounds!r}")
     for one in bounds:
         if not isinstance(one, kind):
             raise InputError(f"expected a {kind.__name__}, not {one!r}")

@@ -1,6 +1,7 @@
 """A primal-dual interior-point method for convex objectives under linear constraints.
 
-    minimise sum_k phi_k(r)  or  max_k phi_k(r),  plus a pull,    phi_k = c_k / z_k**alpha_k,  z = A r'(r)
+    minimise sum_k phi_k(r)  or  max_k phi_k(r),  plus a pull,    z = A r'(r)
+        phi_k = c_k / z_k**alpha_k    or    phi_k = base_k + c_k exp(-z_k)
     subject to  sum_j r_j = 1,    floor_j <= r_j <= cap_j,    low <= G r <= high
 
 symbol   meaning                                                              shape              unit
@@ -9,6 +10,7 @@ e        terms of the objective                                               - 
 A        how much a token of each domain counts for each term, >= 0           (e, m)             -
 r'       effective proportions, see `epochs`; r where nothing is discounted   (m,)               share of tokens
 x        r of the domains with room                                           (m,)               share of tokens
+base, c  constants of the terms                                               (e,)               nats
 phi, J   terms, and their derivatives by x                                    (e,), (e, m)       nats, nats per share
 t        worst of the terms                                                   -                  nats
 E, d     rows that hold with equality, E x = d; the first is the sum          (p, m), (p,)       -
@@ -44,11 +46,14 @@ from mixlaw.optimum.interior import Newton
 from mixlaw.optimum.pull import Pull
 
 MAX_STEPS = 400
-# In units in which multipliers are about 1: the sum of all products, and the error of the other conditions, at the end.
+# At the end, relative to how large multipliers are: the sum of all products, and the error of the other conditions.
 COMPLEMENTARY, SATISFIED = 1e-14, 1e-12
 # What a step has to gain for each part of it that is gone, from the worst of the last points: not from the last, as
 # curved rows are met less nearly for a while. And how often a direction is tried with half the length.
 GAIN, MEMORY, HALVINGS = 0.01, 6, 8
+# Added to M: where shares may move and nothing changes, as between domains whose losses are not the worst, M is else 0
+# but for rounding, and the rows of E and W are lost in it. It shortens steps, and leaves where they end.
+CURVED = 1e-10
 
 
 @dataclass(frozen=True)
@@ -58,38 +63,39 @@ class Convex:
     Attributes
     ----------
     A, c, alpha
-        Terms, c > 0 and alpha >= 0, shapes (e, m), (e,) and (e,).
+        Terms, c > 0 and alpha >= 0, shapes (e, m), (e,) and (e,); alpha is None where terms are exponentials.
     worst
         Whether the largest term counts, or the sum.
     pull
         Towards a prior; None for none.
     supply
         By which repeated tokens count for less; None where all count in full.
+    base
+        Of exponentials, >= 0, shape (e,).
     """
 
     A: Array
     c: Array
-    alpha: Array
+    alpha: Array | None
     worst: bool = False
     pull: Pull | None = None
     supply: Supply | None = None
+    base: Array | float = 0.0
 
     def terms(self, r: Array) -> tuple[Array, Array]:
         """Phi and J, by all domains, shapes (e,) and (e, m)."""
-        z = self._z(r)
-        phi = self.c * z**-self.alpha
-        J = np.where(self.alpha > 0.0, -self.alpha * phi / z, 0.0)[:, None] * self.A
+        phi, fall, _ = self._by_z(r)
+        J = -fall[:, None] * self.A
         return phi, J if self.supply is None else J * self.supply.slope(r)
 
     def curvature(self, r: Array, y: Array) -> tuple[Array, Array]:
         """S and a diagonal: S'S + diag is the second derivative of sum_k y_k phi_k + pull at r > 0."""
-        z = self._z(r)
-        slope = y * self.alpha * self.c * z ** (-self.alpha - 1.0)
-        S = np.sqrt(slope * (self.alpha + 1.0) / z)[:, None] * self.A
+        _, fall, bend = self._by_z(r)
+        S = np.sqrt(y * bend)[:, None] * self.A
         diagonal = np.zeros_like(r) if self.pull is None else self.pull.curvature(r)
         if self.supply is not None:
             S *= self.supply.slope(r)
-            diagonal = diagonal - (slope @ self.A) * self.supply.curvature(r)
+            diagonal = diagonal - (y * fall) @ self.A * self.supply.curvature(r)
         return S, diagonal
 
     def slope(self, r: Array, y: Array) -> Array:
@@ -105,10 +111,17 @@ class Convex:
     def scaled(self, factor: float) -> "Convex":
         """The objective times a factor."""
         pull = None if self.pull is None else self.pull._replace(weight=factor * self.pull.weight)
-        return replace(self, c=factor * self.c, pull=pull)
+        return replace(self, base=factor * self.base, c=factor * self.c, pull=pull)
 
-    def _z(self, r: Array) -> Array:
-        return self.A @ (r if self.supply is None else self.supply.effective(r))
+    def _by_z(self, r: Array) -> tuple[Array, Array, Array]:
+        """Phi, minus its derivative by z, and the second derivative, each of shape (e,)."""
+        z = self.A @ (r if self.supply is None else self.supply.effective(r))
+        if self.alpha is None:
+            part = self.c * np.exp(-z)
+            return self.base + part, part, part
+        phi = self.c * z**-self.alpha
+        fall = np.where(self.alpha > 0.0, self.alpha * phi / z, 0.0)
+        return phi, fall, fall * (self.alpha + 1.0) / z
 
 
 class Found(NamedTuple):
@@ -171,6 +184,8 @@ class _Point(NamedTuple):
         Errors: of the derivative by x, of E x = d, of W with its slacks, and of the sum of y.
     total, error
         s u, and the largest of the errors.
+    size
+        How large multipliers are: x . |derivative by x|, which is 1 at the start.
     """
 
     x: Array
@@ -186,6 +201,7 @@ class _Point(NamedTuple):
     missing: float
     total: float
     error: float
+    size: float
 
     @classmethod
     def at(cls, objective: Convex, room: Room, s: Array, u: Array, t: float, v: Array) -> "_Point":
@@ -199,10 +215,12 @@ class _Point(NamedTuple):
             W, violated, y = np.vstack([W, J[:, room.free]]), np.r_[violated, phi - t], u[2 * m + q :]
             missing = 1.0 - float(y.sum())
         violated = violated + s[2 * m :]
-        dual = objective.slope(r, y)[room.free] - u[:m] + u[m : 2 * m] + u[2 * m : 2 * m + q] @ room.Q + v @ room.E
+        slope = objective.slope(r, y)[room.free]
+        dual = slope - u[:m] + u[m : 2 * m] + u[2 * m : 2 * m + q] @ room.Q + v @ room.E
         off = room.E @ x - room.d
         error = float(np.abs(np.r_[missing, dual, off, violated]).max())
-        return cls(x, s, u, t, v, y, W, dual, off, violated, missing, float(s @ u), error)
+        size = float(x @ np.abs(slope))
+        return cls(x, s, u, t, v, y, W, dual, off, violated, missing, float(s @ u), error, size)
 
 
 def _interior_point(objective: Convex, room: Room) -> _Point:
@@ -218,7 +236,8 @@ def _interior_point(objective: Convex, room: Room) -> _Point:
     recent = deque([point.total + point.error], maxlen=MEMORY)
     best = point
     for _ in range(MAX_STEPS):
-        if point.total <= COMPLEMENTARY and point.error <= SATISFIED:
+        size = min(1.0, point.size)
+        if point.total <= COMPLEMENTARY * size and point.error <= SATISFIED * size:
             break
         further = _nearer(objective, room, point, max(recent))
         if further is None:
@@ -231,7 +250,12 @@ def _interior_point(objective: Convex, room: Room) -> _Point:
     if not math.isfinite(point.total + point.error):
         raise np.linalg.LinAlgError("numbers overflow")
     holds = point.u > point.s
-    return point._replace(x=room.settled(point.x, holds[:m], holds[m : 2 * m], holds[2 * m : 2 * m + q]))
+    at_floor, at_cap, rows = holds[:m], holds[m : 2 * m], holds[2 * m : 2 * m + q]
+    for low in (at_floor, at_floor & (room.floor > 0.0)):  # at 0, or next to it where a term is infinite at 0
+        x = room.settled(point.x, low, at_cap, rows)
+        if np.isfinite(objective.terms(room.whole(x))[0]).all():
+            break
+    return point._replace(x=x)
 
 
 def _nearer(objective: Convex, room: Room, point: _Point, most: float) -> _Point | None:
@@ -256,7 +280,7 @@ def _directions(objective: Convex, room: Room, point: _Point) -> Iterator[tuple[
     s, u, W, violated = point.s, point.u, point.W, point.violated
     m, p = len(room.floor), len(room.E)
     S, diagonal = objective.curvature(room.whole(point.x), point.y)
-    M = Newton(S[:, room.free], np.ones(len(S)), diagonal[room.free] + (u / s)[:m] + (u / s)[m : 2 * m])
+    M = Newton(S[:, room.free], np.ones(len(S)), diagonal[room.free] + (u / s)[:m] + (u / s)[m : 2 * m] + CURVED)
     K = np.vstack([room.E, W])
     MK = M.solve(np.ascontiguousarray(K.T))
     tau = np.zeros(len(K))  # how much the rows fall with t

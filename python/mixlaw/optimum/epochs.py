@@ -28,6 +28,9 @@ from mixlaw.errors import InputError, did_you_mean
 from mixlaw.fitted import Array
 from mixlaw.weights import finite_number
 
+# Below this, repeated tokens are worth next to nothing, and the bend at one epoch is too sharp to find a minimum by.
+LEAST_REPETITION = 0.1
+
 
 @dataclass(frozen=True)
 class Supply:
@@ -120,6 +123,8 @@ def supply(
     InputError
         If one is no positive number, names no training domain, or needs another that is not given.
     """
+    if available is not None and not isinstance(available, Mapping):
+        raise InputError(f"available: expected domain -> tokens, not {available!r}")
     if available is None:
         for what, value in (("budget", budget), ("max_epochs", max_epochs), ("repetition", repetition)):
             if value is not None:
@@ -138,7 +143,12 @@ def supply(
                 raise InputError(f"max_epochs of {domain!r}: give the tokens of the domain as well (available)")
     else:
         limits = {} if max_epochs is None else dict.fromkeys(amounts, _positive(max_epochs, "max_epochs"))
-    decay = None if repetition is None else _positive(repetition, "repetition")
+    decay = None if repetition is None else finite_number(repetition, "repetition")
+    if decay is not None and decay < LEAST_REPETITION:
+        raise InputError(
+            f"repetition: expected a number of at least {LEAST_REPETITION}, not {decay:g}; where repeated tokens are "
+            "worth nothing, give max_epochs=1 instead"
+        )
     return Supply(tuple(domains), _positive(budget, "budget"), amounts, limits, decay)
 
 

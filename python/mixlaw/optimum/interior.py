@@ -198,6 +198,8 @@ class Newton:
 
         found, loose = np.empty_like(b), self.loose
         scale, sigma = (one.reshape(-1, *[1] * (b.ndim - 1)) for one in (self.scale, self.sigma))
+        if loose.all():
+            return np.asarray(scale * cho_solve(self.factor, scale * b, check_finite=False))
         weighted = b[~loose] / sigma
         common = self.S_stiff @ weighted
         right = scale * (b[loose] - self.S_loose.T @ common)

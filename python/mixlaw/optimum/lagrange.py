@@ -147,7 +147,9 @@ def certificate(
     rows = np.where(np.isfinite(constraints.low), rows, np.maximum(rows, 0.0))
     floor, cap, sums = constraints.floor, constraints.cap, constraints.G @ r
     slope = y[y > 0.0] @ gradients[y > 0.0] + rows @ constraints.G
-    with np.errstate(invalid="ignore"):  # infinite times 0, where the constraints leave one share alone
+    with np.errstate(
+        invalid="ignore"
+    ):  # infinite times 0: a term is infinite, or the constraints leave one share alone
         if pull is None:
             level = multiplier(-slope, r, floor, cap)
             reduced = slope + level
@@ -159,7 +161,7 @@ def certificate(
         excess = np.where(floor < cap, excess, 0.0)
         held = np.where(rows > 0.0, rows * (constraints.high - sums), rows * (constraints.low - sums))
         held = np.where(rows != 0.0, np.maximum(held, 0.0), 0.0)
-    gap = float(values.max() - y @ values + excess.sum() + held.sum())
+        gap = float(values.max() - y @ values + excess.sum() + held.sum())
     return Certificate(level, reduced, rows, float(np.maximum(0.0, gap)))  # NaN stays NaN
 
 

@@ -159,16 +159,20 @@ class Objective:
             terms = found
         return PowerTerms(terms.matrix[counts], terms.alpha[counts], (self.weights * terms.scale)[counts])
 
-    @property
-    def is_convex(self) -> bool:
-        """Whether it is known to be convex, so that a minimum can be certified."""
-        return not self.risk and (self.separable is not None or self.power is not None)
-
-    def convex(self) -> Convex:
-        """The objective as `minimize_convex` takes it, if it is convex."""
-        assert self.power is not None
-        matrix, alpha, scale = self.power
-        return Convex(matrix, scale, alpha, self.worst, self.pull, self.supply)
+    @cached_property
+    def convex(self) -> Convex | None:
+        """The objective as `minimize_convex` takes it; None if it is not known to be convex."""
+        if self.risk:
+            return None
+        if self.power is not None:
+            matrix, alpha, scale = self.power
+            return Convex(matrix, scale, alpha, self.worst, self.pull, self.supply)
+        terms, counts = self.law.exponential_terms(at=self.at, params=self.params), self._counts
+        if terms is None:
+            return None
+        weights = self.weights[counts]
+        constant, scale = weights * terms.constant[counts], weights * np.exp(terms.level[counts])
+        return Convex(terms.rates[counts], scale, None, self.worst, self.pull, self.supply, constant)
 
     @cached_property
     def _counts(self) -> Mask:

@@ -18,7 +18,8 @@ from mixlaw.optimum.solve import Minimum, find_minimum
 from mixlaw.optimum.uncertain import uncertainty
 from mixlaw.weights import finite_number, objective_weights
 
-# Laws drawn for the error bars, and for the standard deviation in the objective.
+# Laws drawn for the error bars, and for the standard deviation in the objective. They have the same seed: the standard
+# deviation is one function of the mixture, the same under every drawn law, so that neither biases the other.
 DRAWS = RISK_DRAWS = 50
 # Names that baselines have anyway.
 TAKEN = ("uniform", "best run", "unconstrained")
@@ -85,8 +86,8 @@ def optimize(
     max_epochs
         How often the available tokens of a domain may be used: one number for all that have any, or a mapping.
     repetition
-        R* of the discount on repeated tokens (15.39 by Muennighoff et al., 2023): the law is asked about effective
-        proportions, see `mixlaw.optimum.epochs`. None to count them in full.
+        R* of the discount on repeated tokens (15.39 by Muennighoff et al., 2023), at least 0.1: the law is asked about
+        effective proportions, see `mixlaw.optimum.epochs`. None to count them in full.
     baselines
         Name -> a mixture to compare with. The uniform one and the best of the runs' are always there.
     draws
@@ -97,8 +98,8 @@ def optimize(
     Returns
     -------
     Optimum
-        A certified minimum where the law is separable or a power of linear functions and `risk` is 0; else the best of
-        several local minima; for a law without a gradient, the mean of the best mixtures of a sample.
+        A certified minimum where the law is separable, or powers or exponentials of linear functions, and `risk` is 0;
+        else the best of several local minima; for a law without a gradient, the mean of the best mixtures of a sample.
 
     Raises
     ------
@@ -204,6 +205,8 @@ def _pull(law: FittedLaw, prior: Mixture | None, weight: float) -> Pull | None:
         raise InputError("prior and pull: give both, a mixture and how much a divergence from it counts, or neither")
     if prior is None:
         return None
+    if not isinstance(prior, Mixture):
+        raise InputError(f"prior: expected a Mixture, not {prior!r}")
     shares = prior.to_array(law.train_domains)
     for domain, share in zip(law.train_domains, shares, strict=True):
         if share == 0.0:
@@ -228,6 +231,8 @@ def _references(objective: Objective, given: Mapping[str, Mixture]) -> dict[str,
     for name, mixture in given.items():
         if name in TAKEN:
             raise InputError(f"baseline {name!r}: the name is taken, give it another")
+        if not isinstance(mixture, Mixture):
+            raise InputError(f"baseline {name!r}: expected a Mixture, not {mixture!r}")
         try:
             references[name] = mixture.to_array(law.train_domains)
         except InputError as error:
@@ -267,8 +272,8 @@ def _active(limits: Constraints, found: Minimum) -> tuple[Active, ...]:
     floor, cap, held = limits.floor, limits.cap, limits.floor == limits.cap
     active = []
     for j in range(len(r)):
-        at_floor = r[j] <= floor[j] and (floor[j] > 0.0 if not held[j] else reduced[j] > 0.0)
-        at_cap = r[j] >= cap[j] and (cap[j] < 1.0 if not held[j] else reduced[j] <= 0.0)
+        at_floor = r[j] <= floor[j] and floor[j] > 0.0 and (not held[j] or reduced[j] > 0.0)
+        at_cap = r[j] >= cap[j] and cap[j] < 1.0 and not (held[j] and at_floor)
         if at_floor:
             active.append(Active(limits.words("floor", j), max(0.0, float(reduced[j]))))
         if at_cap:

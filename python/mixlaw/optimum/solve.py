@@ -8,7 +8,7 @@ import numpy as np
 from mixlaw.errors import MixlawError
 from mixlaw.fitted import Array
 from mixlaw.optimum.constraints import Constraints
-from mixlaw.optimum.convex import minimize_convex
+from mixlaw.optimum.convex import Convex, minimize_convex
 from mixlaw.optimum.feasible import Interior, Room, interior
 from mixlaw.optimum.lagrange import Certificate, certificate
 from mixlaw.optimum.local import LEAST, minimize_local
@@ -70,8 +70,8 @@ def find_minimum(
     MixlawError
         If a convex minimum cannot be certified.
     """
-    if objective.is_convex:
-        return _convex_minimum(objective, constraints)
+    if objective.convex is not None:
+        return _convex_minimum(objective, objective.convex, constraints)
     inside = interior(constraints)
     if not objective.has_gradient(inside.r):
         return Minimum(minimize_sampled(objective, inside, seed), "sampled", None)
@@ -97,11 +97,11 @@ def _starts(objective: Objective, inside: Interior, rng: np.random.Generator) ->
     return np.vstack([inside.r, inside.towards(best), NEAR * means + (1.0 - NEAR) * inside.r])
 
 
-def _convex_minimum(objective: Objective, constraints: Constraints) -> Minimum:
+def _convex_minimum(objective: Objective, convex: Convex, constraints: Constraints) -> Minimum:
     floor, cap = constraints.floor, constraints.cap
     narrow, multipliers = constraints, (np.ones(1), np.zeros(len(constraints.G)))
-    if objective.worst or objective.pull is not None or objective.supply is not None or len(constraints.G):
-        convex = objective.convex()
+    bounds_alone = not (objective.worst or objective.pull or objective.supply or len(constraints.G))
+    if objective.power is None or not bounds_alone:
         r, multipliers, narrow = minimize_convex(convex, constraints)
         with np.errstate(divide="ignore", invalid="ignore"):
             values, slopes = convex.parts(r)
@@ -110,7 +110,6 @@ def _convex_minimum(objective: Objective, constraints: Constraints) -> Minimum:
             r, _ = minimize_separable(*objective.separable, floor, cap)
             gain = separable_gain(*objective.separable, r)
         else:
-            assert objective.power is not None
             matrix, alpha, scale = objective.power
             r, _ = minimize_power(matrix, scale, alpha, floor, cap)
             with np.errstate(divide="ignore"):
