@@ -203,5 +203,8 @@ def test_the_size_is_that_of_the_runs_unless_there_are_several(law: Constant) ->
     assert replace(law, sizes=()).size(None) is None
     with pytest.raises(InputError, match="params: the runs have 2 model sizes, so say for which"):
         replace(law, sizes=(1e8, 2e8)).size(None)
-    with pytest.raises(InputError, match="params: a model size is positive and finite"):
+    with pytest.raises(InputError, match=r"params: a model size is above 0, not -1\.0"):
         law.size(-1.0)
+    for wrong in (float("nan"), "big", True):
+        with pytest.raises(InputError, match="params: expected a"):
+            law.size(wrong)  # type: ignore[arg-type]

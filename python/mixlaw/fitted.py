@@ -26,6 +26,7 @@ import numpy.typing as npt
 from mixlaw.errors import InputError
 from mixlaw.files import write_json
 from mixlaw.mixture import ROUNDED, Mixture
+from mixlaw.weights import finite_number
 
 SCHEMA = "mixlaw.fitted-law/2"
 # How far coefficients move, in standard deviations, to see what that changes to first order.
@@ -399,9 +400,10 @@ class FittedLaw(ABC):
     def size(self, params: float | None) -> float | None:
         """`params`, or the one size of the runs; None where they record none, `InputError` if they have several."""
         if params is not None:
-            if not (math.isfinite(params) and params > 0.0):
-                raise InputError(f"params: a model size is positive and finite, not {params!r}")
-            return float(params)
+            size = finite_number(params, "params")
+            if size <= 0.0:
+                raise InputError(f"params: a model size is above 0, not {params!r}")
+            return size
         if len(self.sizes) > 1:
             raise InputError(f"params: the runs have {len(self.sizes)} model sizes, so say for which to predict")
         return self.sizes[0] if self.sizes else None

@@ -113,6 +113,7 @@ def test_an_optimum_that_was_written_can_be_predicted(mixlaw, law: Path, tmp_pat
         (["--baseline", "natural"], "Invalid value for --baseline: 'natural' is not NAME=FILE"),
         (["--draws", "1"], "draws: expected 0 or a whole number above 1, not 1"),
         (["--draws", "few"], "Invalid value for '--draws'"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
         (["--risk", "1", "--worst-case"], "risk: the standard deviation is that of the mean loss"),
         (["--cap", "cod=0.4"], "cap of 'cod': no training domain; did you mean 'code'?"),
         (["--weight", "wbe=1"], "weight of 'wbe': no evaluation domain; did you mean 'web'?"),

@@ -23,7 +23,7 @@ from mixlaw.runs import RunTable
 @click.option(
     "--draws", type=int, default=6, show_default=True, help="Draws for each point of the learning curve; 0: no curve."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of folds and draws.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of folds and draws.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the comparison to this file (JSON).")
 @json_option
 def compare(

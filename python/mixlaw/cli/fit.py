@@ -18,7 +18,7 @@ from mixlaw.runs import RunTable
 @click.option("--law", "name", metavar="LAW", default=laws.default().name, show_default=True, help="Mixing law to fit.")
 @x_option
 @click.option("--robust", is_flag=True, help="Let rows that deviate much count less (Huber's loss).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the starting points.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the starting points.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the fitted law to this file (JSON).")
 @json_option
 def fit(

@@ -46,7 +46,7 @@ from mixlaw.optimum.result import SCHEMA
     metavar="N",
     help="Laws drawn from the posterior, for error bars; 0 for none.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the mixture to this file (JSON).")
 @json_option
 def optimize(

@@ -27,7 +27,7 @@ from mixlaw.optimum.pareto import SCHEMA
 @click.option("--second", metavar="DOMAIN=W", multiple=True, required=True, help="The same in the second group.")
 @click.option("--points", type=int, default=11, show_default=True, metavar="N", help="Mixtures to look for.")
 @constraint_options
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the front to this file (JSON).")
 @json_option
 def pareto(

@@ -37,7 +37,9 @@ SCHEMA = "mixlaw.proposal/1"
 )
 @click.option("--params", type=float, metavar="N", help="Model size that `active` is about.")
 @weight_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds give equal mixtures.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds give equal mixtures."
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

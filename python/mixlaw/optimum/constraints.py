@@ -182,7 +182,8 @@ class Constraints:
         if kind == "cap" and self.caps.get(domain, math.inf) > value and self.supply is not None:
             epochs = self.supply.max_epochs.get(domain)
             if epochs is not None:
-                return f"{epochs:.6g} epochs of {domain!r}, {value:.6g} of the budget"
+                number = f"{epochs:.6g} epoch{'' if epochs == 1.0 else 's'}"
+                return f"{number} of {domain!r}, {value:.6g} of the budget"
         return f"{kind} of {domain!r} {value:.6g}"
 
     def content(self) -> dict[str, Any]:

@@ -147,9 +147,8 @@ def certificate(
     rows = np.where(np.isfinite(constraints.low), rows, np.maximum(rows, 0.0))
     floor, cap, sums = constraints.floor, constraints.cap, constraints.G @ r
     slope = y[y > 0.0] @ gradients[y > 0.0] + rows @ constraints.G
-    with np.errstate(
-        invalid="ignore"
-    ):  # infinite times 0: a term is infinite, or the constraints leave one share alone
+    # Infinite times 0: a term is infinite, or the constraints leave one share alone.
+    with np.errstate(invalid="ignore"):
         if pull is None:
             level = multiplier(-slope, r, floor, cap)
             reduced = slope + level
