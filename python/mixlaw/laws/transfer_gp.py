@@ -41,11 +41,33 @@ WAVES = 256
 
 
 class Wave(NamedTuple):
-    """A draw of h before any run: amplitude * cos(frequency . sites + phase), summed over `WAVES`."""
+    """A draw of h before any run: amplitude * cos(frequency . sites + phase), summed over `WAVES`.
+
+    Attributes
+    ----------
+    frequency
+        Shape (e, WAVES, m + 1), by the m domains of a mixture and the model size.
+    phase, amplitude
+        Shape (e, WAVES).
+    """
 
     frequency: Array
     phase: Array
     amplitude: Array
+
+    def value(self, sites: Sites) -> Array:
+        """Give h, shape (q, e)."""
+        return np.asarray(np.einsum("qew,ew->qe", np.cos(self._angle(sites)), self.amplitude))
+
+    def slope(self, sites: Sites) -> Array:
+        """Derivatives of h by the proportions, shape (q, e, m)."""
+        inner = 0.5 / np.sqrt(sites.mixtures + DELTA)
+        outer = (-np.sin(self._angle(sites)) * self.amplitude).swapaxes(0, 1) @ self.frequency[:, :, :-1]
+        return np.asarray(outer.swapaxes(0, 1) * inner[:, None, :])
+
+    def _angle(self, sites: Sites) -> Array:
+        at = np.column_stack([np.sqrt(sites.mixtures + DELTA), sites.log_size])
+        return np.asarray((at @ self.frequency.swapaxes(1, 2)).swapaxes(0, 1) + self.phase)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -59,14 +81,13 @@ class FittedTransferGP(FittedTransfer):
         mean of their checkpoints) and ``own``, the part of U on its diagonal that is not smooth; by evaluation domain
         ``variance`` v and ``residuals`` y.
     wave
-        Of a law that `draws` gave: by evaluation domain what its h was before the runs; None otherwise. Such a law
-        cannot be written.
+        Of a law that `draws` gave: what its h was before the runs; None otherwise. Such a law cannot be written.
     """
 
     law: ClassVar[str] = "transfer-gp"
     formula: ClassVar[str] = FittedTransfer.formula + " exp(h_i(r, N))"
 
-    wave: tuple[Wave, ...] | None = None
+    wave: Wave | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,7 +100,9 @@ class FittedTransferGP(FittedTransfer):
         sites = self._sites_of(shares, size)
         log = self._log_trend(shares, self._checked(at, len(shares)), size)
         smooth = self._share * correlation(sites, self._sites, self._length) @ self._pull
-        return np.asarray(np.exp(log + smooth + self._waves(sites)))
+        if self.wave is not None:
+            smooth = smooth + self.wave.value(sites)
+        return np.asarray(np.exp(log + smooth))
 
     def gradient(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.gradient`."""
@@ -88,7 +111,9 @@ class FittedTransferGP(FittedTransfer):
         sites = self._sites_of(shares, size_of(self, params))
         slope = self._trend_slope(shares, self._checked(at, len(shares)))
         by_run = correlation_gradient(sites, self._sites, self._length)
-        slope = slope + self._share * np.einsum("qkm,ke->qem", by_run, self._pull) + self._wave_slope(sites)
+        slope = slope + self._share * np.einsum("qkm,ke->qem", by_run, self._pull)
+        if self.wave is not None:
+            slope = slope + self.wave.slope(sites)
         return np.asarray(losses[:, :, None] * slope)
 
     def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
@@ -131,33 +156,16 @@ class FittedTransferGP(FittedTransfer):
         """Draw h given the runs: h before them, corrected by what it and the noise get wrong at them."""
         if self._share == 0.0:
             return self
-        m = len(self.train_domains)
-        waves, residuals = [], {}
-        own = np.sqrt(np.array(self.extra["own"]))
-        for domain, v, y in zip(self.eval_domains, self._variance, self._residuals, strict=True):
-            frequency = np.column_stack(
-                [rng.normal(size=(WAVES, m)) / self._length, rng.normal(size=WAVES) / SIZE_LENGTH]
-            )
-            amplitude = rng.normal(size=WAVES) * np.sqrt(2.0 * v * self._share / WAVES)
-            wave = Wave(frequency, rng.uniform(0.0, 2.0 * np.pi, WAVES), amplitude)
-            noise = np.sqrt(v) * own * rng.normal(size=len(own))
-            residuals[domain] = (y - _value(wave, self._sites) - noise).tolist()
-            waves.append(wave)
-        return replace(self, wave=tuple(waves), extra={**self.extra, "residuals": residuals})
-
-    def _waves(self, sites: Sites) -> Array:
-        if self.wave is None:
-            return np.zeros((len(sites.mixtures), len(self.eval_domains)))
-        return np.column_stack([_value(wave, sites) for wave in self.wave])
-
-    def _wave_slope(self, sites: Sites) -> Array:
-        """Derivatives of `_waves` by the proportions, shape (q, e, m)."""
-        q, m = sites.mixtures.shape
-        if self.wave is None:
-            return np.zeros((q, len(self.eval_domains), m))
-        inner = 0.5 / np.sqrt(sites.mixtures + DELTA)
-        slopes = [-(np.sin(_angle(wave, sites)) * wave.amplitude) @ wave.frequency[:, :m] * inner for wave in self.wave]
-        return np.stack(slopes, axis=1)
+        e, m, k = len(self.eval_domains), len(self.train_domains), len(self.extra["own"])
+        scales = np.r_[np.full(m, 1.0 / self._length), 1.0 / SIZE_LENGTH]
+        wave = Wave(
+            frequency=rng.normal(size=(e, WAVES, m + 1)) * scales,
+            phase=rng.uniform(0.0, 2.0 * np.pi, (e, WAVES)),
+            amplitude=rng.normal(size=(e, WAVES)) * np.sqrt(2.0 * self._share / WAVES * self._variance)[:, None],
+        )
+        noise = np.sqrt(np.outer(self._variance, self.extra["own"])) * rng.normal(size=(e, k))
+        residuals = self._residuals - wave.value(self._sites).T - noise
+        return replace(self, wave=wave, extra={**self.extra, "residuals": self._by_domain(residuals)})
 
     def _moved(self, steps: Sequence[Array]) -> Self:
         """See `FittedLaw._moved`: residuals of the runs move against the coefficients."""
@@ -165,8 +173,10 @@ class FittedTransferGP(FittedTransfer):
         x = np.array(self.extra["x"])
         size = np.exp(self._sites.log_size)
         change = law._log_trend(self._sites.mixtures, x, size) - self._log_trend(self._sites.mixtures, x, size)
-        residuals = dict(zip(self.eval_domains, (self._residuals - change.T).tolist(), strict=True))
-        return replace(law, extra={**self.extra, "residuals": residuals})
+        return replace(law, extra={**self.extra, "residuals": self._by_domain(self._residuals - change.T)})
+
+    def _by_domain(self, residuals: Array) -> dict[str, list[float]]:
+        return dict(zip(self.eval_domains, residuals.tolist(), strict=True))
 
     def _sites_of(self, shares: Array, size: float | None) -> Sites:
         log_size = 0.0 if len(self.sizes) < 2 or size is None else np.log(size)
@@ -204,15 +214,6 @@ class FittedTransferGP(FittedTransfer):
     def _pull(self) -> Array:
         """U^-1 y', shape (k, e)."""
         return np.asarray(self._inverse @ self._residuals.T)
-
-
-def _angle(wave: Wave, sites: Sites) -> Array:
-    at = np.column_stack([np.sqrt(sites.mixtures + DELTA), sites.log_size])
-    return np.asarray(at @ wave.frequency.T + wave.phase)
-
-
-def _value(wave: Wave, sites: Sites) -> Array:
-    return np.asarray(np.cos(_angle(wave, sites)) @ wave.amplitude)
 
 
 def _check(law: FittedTransferGP) -> None:
