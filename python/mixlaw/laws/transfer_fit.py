@@ -335,6 +335,7 @@ def _mode(problem: Problem, i: int, beliefs: Beliefs, whitening: Array, start: A
 def _update(problem: Problem, latest: _Round) -> Beliefs:
     """Expected means and spreads under the posteriors, each drawn towards `PRIOR` by its counts."""
     beliefs, modes, at = latest.beliefs, latest.modes, problem.curve + 1
+    problem.runs.weights = beliefs.weights
     whitening = problem.runs.whitening(beliefs.smoothness)
     alphas = np.array([(mode.theta[at], mode.covariance[at, at]) for mode in modes])
     squares = np.array([_squares(problem, mode, whitening) for mode in modes])  # between and within runs, (e, 2)
@@ -426,6 +427,7 @@ def _reweighted(problem: Problem, modes: list[Mode], beliefs: Beliefs) -> Belief
 
 def _smoother(problem: Problem, modes: list[Mode], beliefs: Beliefs, *, wide: bool) -> Beliefs:
     """Share and length with the most evidence: anywhere if `wide`, else among the neighbours of the present ones."""
+    problem.runs.weights = beliefs.weights
     pieces = [_linear(problem, i, mode, beliefs) for i, mode in enumerate(modes)]
     known: dict[tuple[int, int], tuple[float, Beliefs]] = {}
 
