@@ -52,6 +52,8 @@ LONGEST_SHIFT = 0.3
 VAGUE, TINY = 1e-9, 1e-300
 # How far the mean of log alpha is lowered at once, and how often.
 WEAKER, WEAKER_STEPS = 0.5, 6
+# Standard errors by which another start or round has to predict better, and a weaker influence of the mixture.
+SURE, LIKELY = 2.0, 1.0
 
 
 class Prior(NamedTuple):
@@ -210,7 +212,7 @@ def estimate(problem: Problem, *, smooth: bool, robust: bool) -> tuple[list[Mode
     usual = np.full(len(problem.mate), PRIOR.noise**2)
     everything = np.maximum(problem.runs.means(problem.y).var(axis=0), usual)
     best, other = (_best_round(problem, v, smooth=smooth, robust=robust) for v in (usual, everything))
-    if _is_better(other, best):
+    if _is_better(other, best, SURE):
         best = other
     best = _weaker(problem, best)
     problem.runs.weights = best.beliefs.weights
@@ -256,7 +258,7 @@ def _best_round(problem: Problem, variance: Array, *, smooth: bool, robust: bool
             beliefs = _smoother(problem, latest.modes, beliefs, wide=turn == 2)
         latest = _round(problem, beliefs, [mode.theta for mode in latest.modes])
         best = max(best, latest, key=_total)
-    return best if _is_better(best, latest) else latest
+    return best if _is_better(best, latest, SURE) else latest
 
 
 def _weaker(problem: Problem, found: _Round) -> _Round:
@@ -268,17 +270,17 @@ def _weaker(problem: Problem, found: _Round) -> _Round:
         beliefs = found.beliefs._replace(alpha=(mean - step * WEAKER, spread), variance=variance)
         tried.append(_round(problem, beliefs, [mode.theta for mode in tried[-1].modes]))
     best = max(tried, key=_total)
-    return best if _is_better(best, found) else found
+    return best if _is_better(best, found, LIKELY) else found
 
 
 def _total(found: _Round) -> float:
     return float(found.scores.sum())
 
 
-def _is_better(tried: _Round, found: _Round) -> bool:
-    """Whether runs are predicted better by more than the standard error of that."""
+def _is_better(tried: _Round, found: _Round, errors: float) -> bool:
+    """Whether runs are predicted better by more than so many standard errors of that."""
     gain = tried.scores - found.scores
-    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
+    return bool(gain.mean() > errors * gain.std(ddof=1) / math.sqrt(len(gain)))
 
 
 def _left_out(problem: Problem, modes: list[Mode], beliefs: Beliefs, whitening: Array) -> Array:
