@@ -34,13 +34,7 @@ WORDS = ("natural", "uniform")
     help="Settings of a run (YAML); docs/train.md lists them with their defaults.",
 )
 @click.option(
-    "--seed",
-    "seeds",
-    type=click.IntRange(min=0),
-    multiple=True,
-    default=(0,),
-    show_default=True,
-    help="Seed; repeatable: one run each.",
+    "--seed", "seeds", type=int, multiple=True, default=(0,), show_default=True, help="Seed; repeatable: one run each."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to train.")
