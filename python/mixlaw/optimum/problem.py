@@ -11,6 +11,7 @@ from mixlaw.hull import distance_to_hull, nearest
 from mixlaw.mixture import Mixture
 from mixlaw.optimum.constraints import Constraints, GroupBound, PerDomain, RatioBound, constraints
 from mixlaw.optimum.feasible import check_feasible, interior
+from mixlaw.optimum.local import HOLDS
 from mixlaw.optimum.objective import Objective
 from mixlaw.optimum.pull import Pull
 from mixlaw.optimum.result import Active, Alternative, Optimum, Runs
@@ -23,8 +24,6 @@ from mixlaw.weights import finite_number, objective_weights
 DRAWS = RISK_DRAWS = 50
 # Names that baselines have anyway.
 TAKEN = ("uniform", "best run", "unconstrained")
-# Rows of groups and ratios that are met this nearly hold.
-HOLDS = 1e-9
 
 
 def optimize(
