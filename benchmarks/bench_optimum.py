@@ -1,12 +1,12 @@
-"""The optimum of separable laws and of powers of linear functions against SLSQP, under several constraints.
+"""The optimum of separable laws and of the transfer law against SLSQP, under several constraints.
 
 Correctness first: at every size no mixture that is allowed is better by more than 1e-10 nats per token, by the
 certificate of the result. Where SLSQP is run, its mixture is the same to 1e-6 (separable), or its objective is higher,
 but by no more than 1e-6 (the others: the minimum is flat, and SLSQP stops before it).
 
-forms       separable: BiMix; power: the transfer law; both between floors and caps
-            groups: power, with two groups and a ratio besides
-            worst case: power, the largest of the losses
+forms       separable: BiMix; transfer: the transfer law; both between floors and caps
+            groups: transfer, with two groups and a ratio besides
+            worst case: transfer, the largest of the losses
 """
 
 import statistics
@@ -22,6 +22,7 @@ import mixlaw
 from mixlaw import GroupBound, RatioBound
 from mixlaw.fitted import Coefficient, DomainFit, FittedLaw
 from mixlaw.laws.bimix import COEFFICIENTS, FittedBiMix
+from mixlaw.laws.returns import marginal, returns
 from mixlaw.laws.transfer import CURVE, FittedTransfer
 from mixlaw.optimum.constraints import Constraints, constraints
 from mixlaw.optimum.objective import Objective
@@ -30,7 +31,7 @@ from mixlaw.optimum.solve import Minimum, find_minimum
 # Domains and losses; a separable law has as many of one as of the other.
 SIZES = {
     "separable": ((5, 5), (50, 50), (200, 200), (1000, 1000)),
-    "power": ((5, 5), (50, 50), (200, 7), (200, 200), (1000, 1000)),
+    "transfer": ((5, 5), (50, 50), (200, 7), (200, 200), (1000, 1000)),
     "groups": ((5, 5), (50, 50), (200, 7), (200, 200), (1000, 7), (1000, 1000)),
     "worst case": ((5, 5), (50, 50), (200, 7), (200, 200), (1000, 7)),
 }
@@ -39,7 +40,7 @@ AT = 50.0
 
 
 class Problem:
-    """A planted problem: powers c_k / (matrix_k . r)**alpha_k between floors and caps; the matrix is 1 if separable."""
+    """A planted problem: c_k / z_k**alpha_k between floors and caps; z_k is r_k if separable."""
 
     def __init__(self, form: str, m: int, e: int) -> None:
         rng = np.random.default_rng(m)
@@ -48,6 +49,7 @@ class Problem:
         floor, cap = rng.uniform(0.2, 0.6, m) / m, rng.uniform(1.2, 4.0, m) / m
         # Contributions such as the transfer law has: a domain's own counts most, the others' span two decades.
         self.matrix = np.eye(e, m) + (10.0 ** rng.uniform(-3, -1, (e, m)) if form != "separable" else 0.0)
+        self.rho = rng.uniform(0.5, 0.9, (e, 1))
         self.train = tuple(f"domain-{j}" for j in range(m))
         self.limits: dict[str, Any] = {
             "floors": dict(zip(self.train, floor.tolist(), strict=True)),
@@ -79,13 +81,15 @@ class Problem:
 
     def values(self, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Losses, or their mean, and derivatives."""
-        z = self.matrix @ r if self.form != "separable" else r  # spared the product with 1
-        losses = self.c * z**-self.alpha
-        slopes = -self.alpha * losses / z
-        if self.worst:
-            return losses, slopes[:, None] * self.matrix
-        gradient = slopes @ self.matrix if self.form != "separable" else slopes
-        return losses.mean(keepdims=True), gradient[None, :] / self.e
+        if self.form == "separable":
+            losses = self.c * r**-self.alpha
+            return losses.mean(keepdims=True), -(self.alpha * losses / r)[None, :] / self.e
+        powers = self.matrix**self.rho
+        total = (powers * returns(r, self.rho)).sum(axis=1)
+        losses = self.c * total ** (-self.alpha / self.rho[:, 0])
+        by_total = self.alpha * losses / (self.rho[:, 0] * total)
+        slopes = -by_total[:, None] * powers * marginal(r, self.rho)
+        return (losses, slopes) if self.worst else (losses.mean(keepdims=True), slopes.mean(axis=0, keepdims=True))
 
     def slsqp(self) -> np.ndarray:
         """The same minimum by SLSQP in units of 1 / m, where the curvature is of the order of 1."""
@@ -133,9 +137,9 @@ class Problem:
             values = [(1.0, 0.0, c, a, 0.0) for c, a in zip(self.c.tolist(), self.alpha.tolist(), strict=True)]
         else:
             kind, names = FittedTransfer, (*CURVE, *(f"T/{domain}" for domain in self.train))
-            rows = zip(self.c.tolist(), self.alpha.tolist(), self.matrix.tolist(), strict=True)
+            rows = zip(self.c.tolist(), self.alpha.tolist(), self.rho[:, 0].tolist(), self.matrix.tolist(), strict=True)
             values = [
-                (*({"C": c, "alpha": a}.get(name, 0.0) for name in CURVE), *row) for c, a, row in rows
+                (*({"C": c, "alpha": a, "rho": rho}.get(name, 0.0) for name in CURVE), *row) for c, a, rho, row in rows
             ]  # no other term
         return kind(
             train_domains=self.train,

@@ -35,7 +35,7 @@ STEP = 0.05
 Array = npt.NDArray[np.float64]
 Axis = Literal["tokens", "steps"]
 # In what a coefficient is taken to be normally distributed: its logarithm; itself, cut off at 0; or itself.
-Scale = Literal["log", "positive", "real"]
+Scale = Literal["log", "odds", "positive", "real"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,21 +120,26 @@ class SeparableTerms(NamedTuple):
 
 
 class PowerTerms(NamedTuple):
-    """Losses of the form L_k = scale_k / (matrix_k . r)**alpha_k: convex in r.
+    """Losses of the form L_k = scale_k / (matrix_k . g_k(r))**alpha_k: convex in r.
+
+    g_k are the diminishing returns of `mixlaw.laws.returns`, with an exponent rho_k.
 
     Attributes
     ----------
     matrix
-        How much a token of each training domain counts for each loss, >= 0 and not all 0 in a row, shape (e, m).
+        How much each training domain counts for each loss, >= 0 and not all 0 in a row, shape (e, m).
     alpha
         Exponents >= 0, shape (e,).
     scale
-        Losses where matrix_k . r = 1, in nats per token, > 0, shape (e,).
+        Losses where matrix_k . g_k = 1, in nats per token, > 0, shape (e,).
+    rho
+        Above 0 and at most 1, shape (e,); None where g(r) = r.
     """
 
     matrix: Array
     alpha: Array
     scale: Array
+    rho: Array | None = None
 
 
 class ExponentialTerms(NamedTuple):
@@ -262,7 +267,7 @@ class FittedLaw(ABC):
         return None
 
     def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
-        """Give the terms of the law at `at` if it is a power of a linear function of r, None if it is not."""
+        """Give the terms of the law at `at` if it has that form, None if it is not."""
         return None
 
     def exponential_terms(self, *, at: float, params: float | None = None) -> ExponentialTerms | None:
@@ -301,9 +306,13 @@ class FittedLaw(ABC):
             raise InputError(f"level: expected a probability between 0 and 1, not {level!r}")
         variance = self.log_variance(proportions, at=at, params=params) + self.deviations() ** 2
         center = np.log(self.predict(proportions, at=at, params=params))
-        quantile = t.ppf(0.5 + 0.5 * level, [max(1, self.quality[domain].runs - 1) for domain in self.eval_domains])
+        quantile = t.ppf(0.5 + 0.5 * level, self.degrees_of_freedom())
         width = quantile * np.sqrt(variance)
         return np.exp(center - width), np.exp(center + width)
+
+    def degrees_of_freedom(self) -> Array:
+        """How much is known of `deviations`, in runs, shape (e,); see `interval`."""
+        return np.array([max(1.0, self.quality[domain].runs - 1.0) for domain in self.eval_domains])
 
     def deviations(self) -> Array:
         """Standard deviation of the log loss of single runs about the law (`DomainFit.residual_sd`), shape (e,).
@@ -378,7 +387,7 @@ class FittedLaw(ABC):
                 why = "; ".join(dict.fromkeys(one.note for one in mine.values() if one.note)) or f"{self.law} has none"
                 raise InputError(f"domain {domain!r}: the fit gives no standard errors ({why}), and so no intervals")
             covariance = np.where(np.outer(known, known), self.covariance[domain], 0.0)
-            unit = np.array([one.value if self.scale(name) == "log" else 1.0 for name, one in mine.items()])
+            unit = np.array([_unit(one.value, self.scale(name)) for name, one in mine.items()])
             unit[unit == 0.0] = math.inf  # at its bound, or absent: it does not move
             values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
             keep = values > 0.0
@@ -569,9 +578,16 @@ class FittedLaw(ABC):
         write_json(path, SCHEMA, self.content())
 
 
+def _unit(value: float, scale: Scale) -> float:
+    """How much a coefficient changes with a change of 1 in its scale."""
+    return value if scale == "log" else value * (1.0 - value) if scale == "odds" else 1.0
+
+
 def _shifted(value: float, by: float, scale: Scale) -> float:
     if scale == "log":
         return value * math.exp(by)
+    if scale == "odds":  # value / (1 - value) is multiplied by exp(by)
+        return value / (value + (1.0 - value) * math.exp(-by))
     return max(0.0, value + by) if scale == "positive" else value + by
 
 

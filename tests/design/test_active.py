@@ -16,7 +16,8 @@ DOMAINS = ("web", "code", "books")
 def planted(mixtures: Array, seed: int = 0, noise: float = 0.004) -> RunTable:
     """Runs of a law in which books help web."""
     T = np.array([[1.0, 0.02, 0.3], [0.05, 1.0, 0.01], [0.2, 0.01, 1.0]])
-    losses = np.array([3.0, 1.5, 3.2]) * (mixtures @ T.T) ** -np.array([0.06, 0.15, 0.08])
+    z = (mixtures**0.7 @ T.T**0.7) ** (1.0 / 0.7)
+    losses = np.array([3.0, 1.5, 3.2]) * z ** -np.array([0.06, 0.15, 0.08])
     losses *= np.exp(noise * np.random.default_rng(seed).normal(size=losses.shape))
     return RunTable.from_arrays(mixtures, losses, train_domains=DOMAINS, eval_domains=DOMAINS, tokens=1e9)
 
@@ -81,7 +82,7 @@ def test_what_is_far_from_all_runs_is_run_first_where_nothing_else_differs() -> 
 
 def test_a_law_fitted_with_the_runs_chosen_is_surer_of_the_optimum_than_with_others(mixtures: Array) -> None:
     ratios = []
-    for seed in range(6):
+    for seed in range(20):
         runs = planted(mixtures, seed)
         law = laws.get("transfer").fit(runs.select(np.arange(6)))
         chosen = 6 + np.array(choose(law, mixtures[6:], 4))
@@ -92,7 +93,7 @@ def test_a_law_fitted_with_the_runs_chosen_is_surer_of_the_optimum_than_with_oth
             best = mixtures[fitted.predict(mixtures, at=1e9).mean(axis=1).argmin()][None]
             spread.append(float(fitted.log_variance(best, at=1e9).mean()))
         ratios.append(spread[0] / spread[1])
-    assert np.exp(np.mean(np.log(ratios))) < 0.9
+    assert np.exp(np.mean(np.log(ratios))) < 0.95
 
 
 def test_domains_without_a_weight_do_not_count(law: FittedLaw, mixtures: Array) -> None:

@@ -36,7 +36,7 @@ def sparse(
 @pytest.mark.parametrize("strength", [0.0, 0.25])
 def test_few_runs_with_hardly_any_signal_are_no_worse_predicted_than_by_their_mean(name: str, strength: float) -> None:
     ratios = []
-    for seed in range(3):
+    for seed in range(6):
         runs = sparse(seed, runs=200, strength=strength)
         train, test = runs.select(np.arange(200) < 24), runs.select(np.arange(200) >= 24)
         logs = np.log(test.losses)
@@ -67,7 +67,7 @@ def several_checkpoints(evaluate: int) -> RunTable:
 
 def first_round(runs: RunTable, smoothness: Smoothness) -> tuple[fit.Problem, Any]:
     problem = fit.Problem(runs, "tokens")
-    ready = fit._best_round(problem, np.full(len(problem.mate), 1e-4), smooth=False, robust=False)
+    ready = fit._best_round(problem, fit._first_round(problem, np.full(len(problem.mate), 1e-4)), robust=False)
     beliefs = ready.beliefs._replace(smoothness=smoothness)
     return problem, fit._round(problem, beliefs, [mode.theta for mode in ready.modes])
 

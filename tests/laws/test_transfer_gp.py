@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw import InputError, RunTable, laws
+from mixlaw.laws.returns import returns
 from mixlaw.laws.transfer import Transfer
 from mixlaw.laws.transfer_gp import FittedTransferGP, TransferGP
 
@@ -112,7 +113,8 @@ def test_it_has_power_terms_only_without_a_smooth_part() -> None:
     terms = flat.power_terms(at=1e9)
     r = np.array([[0.2, 0.3, 0.5]])
     assert terms is not None
-    np.testing.assert_allclose(terms.scale * (r @ terms.matrix.T) ** -terms.alpha, flat.predict(r, at=1e9), rtol=1e-12)
+    totals = np.einsum("ej,qej->qe", terms.matrix, returns(r[:, None, :], terms.rho[:, None]))
+    np.testing.assert_allclose(terms.scale * totals**-terms.alpha, flat.predict(r, at=1e9), rtol=1e-12)
 
 
 def test_units_and_order_change_nothing() -> None:

@@ -314,14 +314,14 @@ def test_error_bars_are_those_of_optima_under_drawn_laws(fitted, name: str) -> N
 
 def test_drawn_laws_that_have_no_optimum_are_left_out(power_law_of, monkeypatch: pytest.MonkeyPatch) -> None:
     law = power_law_of(DOMAINS, POWERS, sd=0.3)
-    minimize, failing = solve.minimize_power, [False] + [True, False] * 5
+    minimize, failing = solve.minimize_convex, [False] + [True, False] * 5
 
     def sometimes(*arguments):
         if failing.pop(0):
             raise MixlawError("not certified")
         return minimize(*arguments)
 
-    monkeypatch.setattr(solve, "minimize_power", sometimes)
+    monkeypatch.setattr(solve, "minimize_convex", sometimes)
     best = mixlaw.optimize(law, at=25.0, draws=10)
     assert (best.draws, best.unsure) == (5, "")
     failing += [False] + [True] * 9 + [False]

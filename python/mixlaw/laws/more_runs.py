@@ -123,9 +123,9 @@ def more_runs(
     for _ in range(SETS):
         mixtures = _alike(law.mixtures, ASKED + max(counts), rng)
         covariances = law.log_covariance(mixtures, at=at, params=params)
-        for domain, covariance, noise in zip(law.eval_domains, covariances, noises, strict=True):
+        for freedom, covariance, noise in zip(law.degrees_of_freedom(), covariances, noises, strict=True):
             for count in counts:
-                quantile = t.ppf(0.5 + 0.5 * level, max(1, law.quality[domain].runs + count - 1))
+                quantile = t.ppf(0.5 + 0.5 * level, freedom + count)
                 half = quantile * np.sqrt(_left(covariance, count, noise) + noise)
                 widths[count].append(2.0 * np.sinh(half))
     return MoreRuns(

@@ -1,7 +1,7 @@
 """The transfer law: a domain's loss from what all domains contribute to it, fitted as a posterior mode.
 
-    L_i(r, s, N) = (A_i / N**nu_i + B_i / s**beta_i + C_i) / (sum_j T_ij r_j)**(alpha_i (s / s1)**gamma_i)
-    T >= 0,    T_ii = 1
+    L_i(r, s, N) = (A_i / N**nu_i + B_i / s**beta_i + C_i) / z_i**(alpha_i (s / s1)**gamma_i)
+    z_i = (sum_j (T_ij r_j)**rho_i)**(1 / rho_i),    T >= 0,    T_ii = 1,    0 < rho < 1
 
 symbol    meaning                                                             shape    unit
 m, e      training and evaluation domains                                     -        -
@@ -11,13 +11,18 @@ s         length of training                                                  (q
 s1        the longest of the runs                                             -        tokens or steps
 N         model size                                                          -        parameters
 L         validation losses                                                   (q, e)   nats per token
-T_ij      how much a token of domain j counts for the loss of domain i        (e, m)   tokens of i
-z         sum_j T_ij r_j, the share of training tokens in tokens of i         (q, e)   -
+T_ij      how much a token of domain j alone counts for the loss of domain i  (e, m)   tokens of i
+rho       how well domains replace each other: 1 if a token is a token, less  (e,)     -
+          if the first tokens of each count for more than later ones
+z         what the mixture is worth, as a share of tokens of i                (q, e)   -
 alpha     how fast more of them lower the loss, in runs as long as s1         (e,)     -
 gamma     how that changes with the length of training                        (e,)     -
 A, nu     the part of the loss that larger models remove                      (e,)     nats per token * N**nu, -
 B, beta   the part that training removes                                      (e,)     nats per token * s**beta, -
 C         the part that neither does                                          (e,)     nats per token
+
+Domains add up with a constant elasticity of substitution, 1 / (1 - rho) (Arrow et al., 1961). For r**rho stands
+`mixlaw.laws.returns`, which is the same but for shares below 0.001 and has a finite slope at 0.
 
 BiMix is T_ij = 0 and gamma = 0. With T > 0 the law has a value at r_i = 0, and for a domain that is not trained on,
 whose T_ii does not exist: the scale of its row is then shared with A, B and C, and settled by the prior.
@@ -50,11 +55,15 @@ from mixlaw.laws.checks import (
 )
 from mixlaw.laws.goodness import domain_fit
 from mixlaw.laws.posterior import Mode
+from mixlaw.laws.returns import marginal, returns
 from mixlaw.laws.robust import ROBUST_NOTE
-from mixlaw.laws.transfer_fit import Beliefs, Problem, estimate, smooth_part
+from mixlaw.laws.transfer_fit import PRIOR, Beliefs, Problem, estimate, smooth_part
 from mixlaw.runs import RunTable
 
-CURVE = ("A", "nu", "B", "beta", "C", "alpha", "gamma")
+CURVE = ("A", "nu", "B", "beta", "C", "alpha", "rho", "gamma")
+ALPHA, RHO, GAMMA = map(CURVE.index, ("alpha", "rho", "gamma"))
+LOSS = "L_i(r, s, N) = (A_i / N^nu_i + B_i / s^beta_i + C_i) / z_i^(alpha_i (s / s1)^gamma_i)"
+WORTH = "z_i^rho_i = sum_j (T_ij r_j)^rho_i"
 ONE_CHECKPOINT = "one checkpoint only"
 ONE_SIZE = "one model size only"
 
@@ -64,9 +73,7 @@ class FittedTransfer(FittedLaw):
     """The transfer law with its coefficients; made by `Transfer.fit` or read by `mixlaw.laws.read`."""
 
     law: ClassVar[str] = "transfer"
-    formula: ClassVar[str] = (
-        "L_i(r, s, N) = (A_i / N^nu_i + B_i / s^beta_i + C_i) / (sum_j T_ij r_j)^(alpha_i (s / s1)^gamma_i)"
-    )
+    formula: ClassVar[str] = f"{LOSS}, {WORTH}"
 
     def __post_init__(self) -> None:
         expected = (*CURVE, *map(_transfer, self.train_domains))
@@ -81,7 +88,9 @@ class FittedTransfer(FittedLaw):
     def scale(name: str) -> Scale:
         """See `FittedLaw.scale`."""
         # B s0**-beta, at an s0 amid the runs, is what they determine: its logarithm is linear in log B and beta.
-        return "real" if name == "gamma" else "positive" if name in ("beta", "nu") else "log"
+        # The odds of rho keep it between 0 and 1.
+        scales: dict[str, Scale] = {"gamma": "real", "beta": "positive", "nu": "positive", "rho": "odds"}
+        return scales.get(name, "log")
 
     def predict(self, proportions: Proportions, *, at: npt.ArrayLike, params: float | None = None) -> Array:
         """See `FittedLaw.predict`."""
@@ -97,12 +106,17 @@ class FittedTransfer(FittedLaw):
     def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
         """See `FittedLaw.power_terms`: the transfer law has such terms."""
         s = self._checked(at, 1)
-        return PowerTerms(self._matrix, self._exponents(s)[0], self._scales(s, size_of(self, params))[0])
+        scale = self._scales(s, size_of(self, params))[0]
+        return PowerTerms(self._powers, self._exponents(s)[0] / self._rho, scale, self._rho)
 
     def _reported(self) -> list[str]:
         absent = set() if len(self.sizes) > 1 else {"A", "nu"}
         absent |= {"B", "beta", "gamma"} if is_one_checkpoint(self.x_range) else set()
         return [name for name in super()._reported() if name not in absent]
+
+    def degrees_of_freedom(self) -> Array:
+        """See `FittedLaw.degrees_of_freedom`; deviations are estimated with those of the other domains."""
+        return np.array([self.quality[domain].runs + PRIOR.noise_count for domain in self.eval_domains])
 
     def _checked(self, at: npt.ArrayLike, q: int) -> Array:
         s = self.positions(at, q)
@@ -111,15 +125,20 @@ class FittedTransfer(FittedLaw):
 
     def _log_trend(self, shares: Array, s: Array, size: float | Array | None) -> Array:
         """Log loss of the formula, shape (q, e); `size` may be an array of shape (q,)."""
-        return np.asarray(np.log(self._scales(s, size)) - self._exponents(s) * np.log(shares @ self._matrix.T))
+        return np.asarray(np.log(self._scales(s, size)) - self._exponents(s) * np.log(self._totals(shares)) / self._rho)
 
     def _trend_slope(self, shares: Array, s: Array) -> Array:
         """Derivatives of `_log_trend` by the proportions, shape (q, e, m)."""
-        return -(self._exponents(s) / (shares @ self._matrix.T))[:, :, None] * self._matrix
+        by_total = self._exponents(s) / (self._rho * self._totals(shares))
+        return -by_total[:, :, None] * self._powers * marginal(shares[:, None, :], self._rho[:, None])
+
+    def _totals(self, shares: Array) -> Array:
+        """z**rho, shape (q, e)."""
+        return np.stack([returns(shares, rho) @ row for rho, row in zip(self._rho, self._powers, strict=True)], axis=1)
 
     def _scales(self, s: Array, size: float | Array | None) -> Array:
         """Losses at z = 1, shape (q, e)."""
-        A, nu, B, beta, C, _, _ = self._curve
+        A, nu, B, beta, C, *_ = self._curve
         scales = B * s[:, None] ** -beta + C
         if len(self.sizes) > 1:
             scales = scales + A * np.broadcast_to(np.asarray(size, dtype=np.float64), s.shape)[:, None] ** -nu
@@ -127,19 +146,25 @@ class FittedTransfer(FittedLaw):
 
     def _exponents(self, s: Array) -> Array:
         """Exponents of z, shape (q, e)."""
-        *_, alpha, gamma = self._curve
+        *_, alpha, _, gamma = self._curve
         return np.asarray(alpha * (s[:, None] / self.x_range[1]) ** gamma)
 
     @cached_property
     def _curve(self) -> Array:
-        """Coefficients, shape (7, e), in the order of `CURVE` and `eval_domains`."""
+        """Coefficients, shape (8, e), in the order of `CURVE` and `eval_domains`."""
         return np.array([[self.coefficients[domain][name].value for domain in self.eval_domains] for name in CURVE])
 
+    @property
+    def _rho(self) -> Array:
+        """Shape (e,)."""
+        return np.asarray(self._curve[6])
+
     @cached_property
-    def _matrix(self) -> Array:
-        """T, shape (e, m)."""
+    def _powers(self) -> Array:
+        """T**rho, shape (e, m)."""
         names = list(map(_transfer, self.train_domains))
-        return np.array([[self.coefficients[domain][name].value for name in names] for domain in self.eval_domains])
+        T = np.array([[self.coefficients[domain][name].value for name in names] for domain in self.eval_domains])
+        return np.asarray(T ** self._rho[:, None])
 
 
 def _transfer(domain: str) -> str:
@@ -224,9 +249,9 @@ def _piece(problem: Problem, i: int, mode: Mode, beliefs: Beliefs) -> tuple[dict
     """Coefficients of evaluation domain i in true units, their covariance, and the quality of the fit."""
     runs, others = problem.table, problem.others[i]
     names = [*CURVE, *map(_transfer, runs.train_domains)]
-    # Where the parameters stand among the coefficients; all are logarithms but gamma.
+    # Where the parameters stand among the coefficients; all are logarithms, rho of its odds, but gamma.
     falling = ([] if problem.one_checkpoint else [2, 3]) + ([0, 1] if problem.several_sizes else [])
-    place = [*falling, 4, 5, *([] if problem.one_checkpoint else [6]), *(len(CURVE) + others)]
+    place = [*falling, 4, ALPHA, RHO, *([] if problem.one_checkpoint else [GAMMA]), *(len(CURVE) + others)]
     logs = np.zeros(len(names))
     logs[place] = mode.theta
     change = np.zeros((len(names), len(mode.theta)))
@@ -244,15 +269,19 @@ def _piece(problem: Problem, i: int, mode: Mode, beliefs: Beliefs) -> tuple[dict
         else:
             logs[[amplitude, exponent]] = -math.inf
             notes[amplitude] = notes[exponent] = why
-    values = np.exp(logs)
+    ahead = 0.0
     if problem.one_checkpoint:
-        values[6], notes[6] = 0.0, ONE_CHECKPOINT
-    else:
-        values[6] = logs[6]
-        ahead = math.log(runs.x(problem.x).max()) - problem.log_s0  # alpha is that of the longest run
-        values[5] *= math.exp(values[6] * ahead)
-        change[5, place.index(6)] = ahead
-    units = np.where(np.arange(len(names)) == 6, 1.0, values)[:, None]
+        notes[GAMMA] = ONE_CHECKPOINT
+    else:  # alpha is that of the longest run
+        ahead = math.log(runs.x(problem.x).max()) - problem.log_s0
+        change[ALPHA, place.index(GAMMA)] = ahead
+    gamma = logs[GAMMA]
+    logs[ALPHA] += gamma * ahead
+    values = np.exp(logs)
+    values[RHO], values[GAMMA] = values[RHO] / (1.0 + values[RHO]), gamma
+    units = values.copy()
+    units[RHO], units[GAMMA] = values[RHO] * (1.0 - values[RHO]), 1.0
+    units = units[:, None]
     fixed = sorted(set(range(len(names))) - set(place))
     covariance = (change * units) @ mode.covariance @ (change * units).T
     covariance[fixed], covariance[:, fixed] = np.nan, np.nan

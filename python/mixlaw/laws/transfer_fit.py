@@ -9,13 +9,14 @@ tau            spread of log T_ij about that                                    
 v              variance of the log loss of a run about the law, by domain           (e,)    -
 
 In u = s / s0, w = N / N0 and L / L0, where s0, N0 and L0 are geometric means, the parameters of a domain are
-theta = (log b, log beta, log a, log nu, log c, log alpha, gamma, log T_ij ...):
+theta = (log b, log beta, log a, log nu, log c, log alpha, logit rho, gamma, log T_ij ...):
 
     log(L / L0) = log(b u**-beta + a w**-nu + c) - alpha u**gamma log z,
     b = B s0**-beta / L0,    a = A N0**-nu / L0,    c = C / L0
 
-Priors are normal. Those of the curve are broad and fixed (`PRIOR`); the mean and spread of log alpha, mu, sigma and
-tau, and the variance of runs and checkpoints, are estimated: empirical Bayes, by EM with Laplace's approximation.
+Priors are normal. Those of the curve are broad and fixed (`PRIOR`); the mean and spread of log alpha and of logit rho,
+mu, sigma and tau, and the variance of runs and checkpoints, are estimated: empirical Bayes, by EM with Laplace's
+approximation.
 
 A pair of domains is alike or not: log T_ij = mu + sigma q_ij + tau e_ij with q_ij = q_ji. What domain j's losses say of
 T_ji reaches T_ij as a change of its prior: the mean and variance of sigma q_ij given the likelihood of T_ji alone,
@@ -37,12 +38,13 @@ import numpy.typing as npt
 from mixlaw.fitted import Array, Axis
 from mixlaw.laws.checks import is_one_checkpoint
 from mixlaw.laws.posterior import Mode, maximize_posterior
+from mixlaw.laws.returns import by_rho, returns
 from mixlaw.laws.robust import huber_weights
 from mixlaw.laws.smooth import Runs, Sites, Smoothness, Weights, correlation
 from mixlaw.runs import RunTable
 
-# Rounds of EM: the priors change little after the first few.
-ROUNDS = 12
+# Rounds of EM after the first: the priors change little after the first few.
+ROUNDS = 11
 # Where the evidence is looked at: shares of the variance that are smooth, and lengths over which it is.
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 LENGTHS = (0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4, 3.2)
@@ -67,12 +69,12 @@ class Prior(NamedTuple):
         Of b or a, and of beta or nu, where s, N and L are divided by their geometric means; these are not estimated.
     c, gamma
         Of the part of the loss that nothing removes, and of gamma itself; not estimated.
-    alpha, T
-        Of log alpha over domains, and log T over pairs of domains (mu and tau).
+    alpha, rho, T
+        Of log alpha and logit rho over domains, and log T over pairs of domains (mu and tau).
     alike
         sigma.
-    alpha_counts, T_counts, alike_count
-        Weight of their mean and of their spread.
+    domain_counts, T_counts, alike_count
+        Weight of their mean and of their spread, the first for alpha and rho.
     noise
         Standard deviation of the log loss between runs.
     noise_count
@@ -84,9 +86,10 @@ class Prior(NamedTuple):
     c: tuple[float, float] = (math.log(0.7), 1.5)
     gamma: tuple[float, float] = (0.0, 0.1)
     alpha: tuple[float, float] = (math.log(0.08), 0.5)
+    rho: tuple[float, float] = (math.log(0.7 / 0.3), 0.4)
     T: tuple[float, float] = (-5.0, 1.2)
     alike: float = 0.7
-    alpha_counts: tuple[float, float] = (4.0, 20.0)
+    domain_counts: tuple[float, float] = (4.0, 20.0)
     T_counts: tuple[float, float] = (50.0, 50.0)
     alike_count: float = 20.0
     noise: float = 0.005
@@ -100,8 +103,8 @@ class Problem:
     """The runs in the units of the fit.
 
     `variables` holds what a part of the loss falls with: log u unless there is one checkpoint only, log w if there are
-    several sizes. A domain has two parameters for each, then log c, log alpha, gamma (not with one checkpoint), and
-    log T of the other domains, from position `first_T` on.
+    several sizes. A domain has two parameters for each, then log c, log alpha, logit rho, gamma (not with one
+    checkpoint), and log T of the other domains, from position `first_T` on.
     """
 
     def __init__(self, runs: RunTable, x: Axis) -> None:
@@ -120,7 +123,7 @@ class Problem:
         _, first, group = np.unique(runs.run, return_index=True, return_inverse=True)
         self.runs = Runs(group, Sites(runs.proportions[first], log_n[first]))
         self.curve = 2 * len(columns)
-        self.first_T = self.curve + (2 if self.one_checkpoint else 3)
+        self.first_T = self.curve + (3 if self.one_checkpoint else 4)
         m = len(runs.train_domains)
         own = [runs.train_domains.index(d) if d in runs.train_domains else -1 for d in runs.eval_domains]
         self.others = [np.flatnonzero(np.arange(m) != j) for j in own]
@@ -129,24 +132,30 @@ class Problem:
     def model(self, i: int, theta: Array) -> tuple[Array, Array]:
         """log(L / L0) of evaluation domain i, and its derivatives."""
         others, k, first_T = self.others[i], self.curve, self.first_T
-        T = np.ones(self.r.shape[1])
-        T[others] = np.exp(theta[first_T:])
-        parts = self.r * T
-        z = parts.sum(axis=1)
-        log_z, log_u = np.log(z), np.zeros(len(z)) if self.one_checkpoint else self.variables[0]
-        alpha = np.exp(theta[k + 1] + (0.0 if self.one_checkpoint else theta[k + 2]) * log_u)
+        log_T = np.zeros(self.r.shape[1])
+        log_T[others] = theta[first_T:]
+        rho = 1.0 / (1.0 + math.exp(-theta[k + 2]))
+        weights = np.exp(rho * log_T)
+        parts = weights * returns(self.r, rho)
+        total = parts.sum(axis=1)
+        log_z, log_u = np.log(total) / rho, np.zeros(len(total)) if self.one_checkpoint else self.variables[0]
+        alpha = np.exp(theta[k + 1] + (0.0 if self.one_checkpoint else theta[k + 3]) * log_u)
         exponents = np.exp(theta[1:k:2])
-        terms = np.vstack([theta[0:k:2, None] - exponents[:, None] * self.variables, np.full((1, len(z)), theta[k])])
+        terms = np.vstack(
+            [theta[0:k:2, None] - exponents[:, None] * self.variables, np.full((1, len(total)), theta[k])]
+        )
         f = np.logaddexp.reduce(terms, axis=0)
         shares = np.exp(terms - f)
-        J = np.empty((len(z), len(theta)))
+        z_by_rho = ((parts * log_T + weights * by_rho(self.r, rho)).sum(axis=1) / total - log_z) / rho
+        J = np.empty((len(total), len(theta)))
         J[:, 0:k:2] = shares[:-1].T
         J[:, 1:k:2] = -(shares[:-1] * exponents[:, None] * self.variables).T
         J[:, k] = shares[-1]
         J[:, k + 1] = -alpha * log_z
+        J[:, k + 2] = -alpha * z_by_rho * rho * (1.0 - rho)
         if not self.one_checkpoint:
-            J[:, k + 2] = -alpha * log_z * log_u
-        J[:, first_T:] = -(alpha / z)[:, None] * parts[:, others]
+            J[:, k + 3] = -alpha * log_z * log_u
+        J[:, first_T:] = -(alpha / total)[:, None] * parts[:, others]
         return f - alpha * log_z, J
 
 
@@ -166,8 +175,8 @@ class Beliefs(NamedTuple):
 
     Attributes
     ----------
-    alpha
-        Mean and spread of log alpha.
+    alpha, rho
+        Mean and spread of log alpha and of logit rho.
     volume
         How far the prior mean of log alpha is moved down, shape (e,).
     T
@@ -183,6 +192,7 @@ class Beliefs(NamedTuple):
     """
 
     alpha: tuple[float, float]
+    rho: tuple[float, float]
     volume: Array
     T: tuple[float, float, float]
     T_mean: Array
@@ -197,8 +207,9 @@ def estimate(problem: Problem, *, smooth: bool, robust: bool) -> tuple[list[Mode
 
     EM ends where it began when runs are few: what it takes for deviations of runs at first, other domains never
     explain, and the reverse. So it starts twice, with deviations as small as runs usually have and with all
-    differences between runs as such, and has no need to converge: another round than the last, the other start and
-    a weaker influence of the mixture are preferred where each run is predicted better by the others under them.
+    differences between runs as such, and has no need to converge. Another round than the last, the other start, a
+    smooth deviation and a weaker influence of the mixture are preferred where each run is predicted better by the
+    others under them.
 
     Parameters
     ----------
@@ -211,9 +222,13 @@ def estimate(problem: Problem, *, smooth: bool, robust: bool) -> tuple[list[Mode
     """
     usual = np.full(len(problem.mate), PRIOR.noise**2)
     everything = np.maximum(problem.runs.means(problem.y).var(axis=0), usual)
-    best, other = (_best_round(problem, v, smooth=smooth, robust=robust) for v in (usual, everything))
+    best, other = (_best_round(problem, _first_round(problem, v), robust=robust) for v in (usual, everything))
     if _is_better(other, best, SURE):
         best = other
+    if smooth:
+        smoother = _best_round(problem, best, smooth=True, robust=robust)
+        if _is_better(smoother, best, SURE):
+            best = smoother
     best = _weaker(problem, best)
     problem.runs.weights = best.beliefs.weights
     return best.modes, best.beliefs
@@ -234,13 +249,14 @@ def _round(problem: Problem, beliefs: Beliefs, starts: list[Array]) -> _Round:
     return _Round(beliefs, modes, _left_out(problem, modes, beliefs, whitening))
 
 
-def _best_round(problem: Problem, variance: Array, *, smooth: bool, robust: bool) -> _Round:
-    """EM from these variances of runs: its last round, or the best if that is better."""
+def _first_round(problem: Problem, variance: Array) -> _Round:
+    """The modes under `PRIOR` and these variances of runs, none of them smooth."""
     e, m = problem.mate.shape
     mu, tau = PRIOR.T
     runs = problem.runs
     beliefs = Beliefs(
         PRIOR.alpha,
+        PRIOR.rho,
         np.zeros(e),
         (mu, PRIOR.alike, tau),
         np.full((e, m), mu),
@@ -249,13 +265,18 @@ def _best_round(problem: Problem, variance: Array, *, smooth: bool, robust: bool
         Smoothness(0.0, 1.0, 1.0 if runs.several_checkpoints else 0.0),
         Weights(np.ones(len(problem.y)), np.ones(runs.k)),
     )
-    best = latest = _round(problem, beliefs, [prior(problem, i, beliefs)[0] for i in range(e)])
-    for turn in range(ROUNDS - 1):
+    return _round(problem, beliefs, [prior(problem, i, beliefs)[0] for i in range(e)])
+
+
+def _best_round(problem: Problem, latest: _Round, *, smooth: bool = False, robust: bool) -> _Round:
+    """EM from a round on: its last round, or the best if that is better."""
+    best = latest
+    for turn in range(ROUNDS):
         beliefs = _update(problem, latest)
         if robust:
             beliefs = _reweighted(problem, latest.modes, beliefs)
-        if smooth and turn >= 2:
-            beliefs = _smoother(problem, latest.modes, beliefs, wide=turn == 2)
+        if smooth:
+            beliefs = _smoother(problem, latest.modes, beliefs, wide=turn == 0)
         latest = _round(problem, beliefs, [mode.theta for mode in latest.modes])
         best = max(best, latest, key=_total)
     return best if _is_better(best, latest, SURE) else latest
@@ -303,7 +324,9 @@ def _left_out(problem: Problem, modes: list[Mode], beliefs: Beliefs, whitening: 
 def prior(problem: Problem, i: int, beliefs: Beliefs) -> tuple[Array, Array]:
     """Means and precisions of the parameters of evaluation domain i."""
     drift = [] if problem.one_checkpoint else [PRIOR.gamma]
-    pairs = np.array([*[PRIOR.falling, PRIOR.exponent] * (problem.curve // 2), PRIOR.c, beliefs.alpha, *drift])
+    pairs = np.array(
+        [*[PRIOR.falling, PRIOR.exponent] * (problem.curve // 2), PRIOR.c, beliefs.alpha, beliefs.rho, *drift]
+    )
     others = problem.others[i]
     pairs[problem.curve + 1, 0] -= beliefs.volume[i]
     mean = np.concatenate([pairs[:, 0], beliefs.T_mean[i, others]])
@@ -339,7 +362,7 @@ def _update(problem: Problem, latest: _Round) -> Beliefs:
     beliefs, modes, at = latest.beliefs, latest.modes, problem.curve + 1
     problem.runs.weights = beliefs.weights
     whitening = problem.runs.whitening(beliefs.smoothness)
-    alphas = np.array([(mode.theta[at], mode.covariance[at, at]) for mode in modes])
+    alphas, rhos = (np.array([(mode.theta[p], mode.covariance[p, p]) for mode in modes]) for p in (at, at + 1))
     squares = np.array([_squares(problem, mode, whitening) for mode in modes])  # between and within runs, (e, 2)
     k, n = problem.runs.k, len(problem.y)
     variance = _variances(squares[:, 0], k, beliefs.smoothness)
@@ -350,7 +373,8 @@ def _update(problem: Problem, latest: _Round) -> Beliefs:
     change = beliefs.alpha[1] ** 2 * settled - beliefs.volume
     return _pairs(problem, modes, beliefs)._replace(
         volume=beliefs.volume + np.clip(0.5 * change, -LONGEST_SHIFT, LONGEST_SHIFT),
-        alpha=_drawn(alphas, PRIOR.alpha, PRIOR.alpha_counts),
+        alpha=_drawn(alphas, PRIOR.alpha, PRIOR.domain_counts),
+        rho=_drawn(rhos, PRIOR.rho, PRIOR.domain_counts),
         variance=variance,
         smoothness=beliefs.smoothness._replace(noise=noise),
     )

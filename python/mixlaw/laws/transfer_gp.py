@@ -15,7 +15,7 @@ y       mean residuals of runs from the transfer law                      (e, k)
     expected h_i(r) = share K_q(r) U^-1 y_i,    its variance = v_i share (1 - share K_q(r) U^-1 K_q(r)')
 
 This is universal kriging: a trend and a deviation, fitted together, as the transfer law sees residuals whitened by U.
-A contribution T_ij r_j is the same whatever else is in the mixture; h takes what is left, where there are runs enough
+The transfer law knows one way in which domains replace each other; h takes what is left, where there are runs enough
 to show it. `mixlaw.laws.smooth` defines K and U; share and length are chosen by the evidence of all domains together,
 and a share of 0 leaves the transfer law. Far from all runs h is 0. The law is not convex in r.
 """
@@ -33,7 +33,7 @@ from mixlaw.fitted import Array, FittedLaw, PowerTerms, Proportions
 from mixlaw.laws.checks import size_of
 from mixlaw.laws.posterior import Mode
 from mixlaw.laws.smooth import DELTA, SIZE_LENGTH, Sites, correlation, correlation_gradient
-from mixlaw.laws.transfer import FittedTransfer, Transfer
+from mixlaw.laws.transfer import LOSS, WORTH, FittedTransfer, Transfer
 from mixlaw.laws.transfer_fit import Beliefs, Problem
 
 # Cosines that a draw of h is made of.
@@ -85,7 +85,7 @@ class FittedTransferGP(FittedTransfer):
     """
 
     law: ClassVar[str] = "transfer-gp"
-    formula: ClassVar[str] = FittedTransfer.formula + " exp(h_i(r, N))"
+    formula: ClassVar[str] = f"{LOSS} exp(h_i(r, N)), {WORTH}"
 
     wave: Wave | None = None
 

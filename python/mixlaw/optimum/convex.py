@@ -1,6 +1,6 @@
 """A primal-dual interior-point method for convex objectives under linear constraints.
 
-    minimise sum_k phi_k(r)  or  max_k phi_k(r),  plus a pull,    z = A r'(r)
+    minimise sum_k phi_k(r)  or  max_k phi_k(r),  plus a pull,    z_k = A_k . g_k(r'(r))
         phi_k = c_k / z_k**alpha_k    or    phi_k = base_k + c_k exp(-z_k)
     subject to  sum_j r_j = 1,    floor_j <= r_j <= cap_j,    low <= G r <= high
 
@@ -8,6 +8,7 @@ symbol   meaning                                                              sh
 m        domains that the constraints leave any room                          -                  -
 e        terms of the objective                                               -                  -
 A        how much a token of each domain counts for each term, >= 0           (e, m)             -
+g        diminishing returns of a domain, see `mixlaw.laws.returns`           (e, m)             share of tokens
 r'       effective proportions, see `epochs`; r where nothing is discounted   (m,)               share of tokens
 x        r of the domains with room                                           (m,)               share of tokens
 base, c  constants of the terms                                               (e,)               nats
@@ -39,10 +40,11 @@ import numpy as np
 
 from mixlaw.errors import MixlawError
 from mixlaw.fitted import Array
+from mixlaw.laws.returns import bend, marginal, returns
 from mixlaw.optimum.constraints import Constraints
 from mixlaw.optimum.epochs import Supply
 from mixlaw.optimum.feasible import Room, interior
-from mixlaw.optimum.interior import Newton
+from mixlaw.optimum.newton import Newton
 from mixlaw.optimum.pull import Pull
 
 MAX_STEPS = 400
@@ -72,6 +74,8 @@ class Convex:
         By which repeated tokens count for less; None where all count in full.
     base
         Of exponentials, >= 0, shape (e,).
+    rho
+        Exponents of g, shape (e,); None where g(r) = r.
     """
 
     A: Array
@@ -81,22 +85,25 @@ class Convex:
     pull: Pull | None = None
     supply: Supply | None = None
     base: Array | float = 0.0
+    rho: Array | None = None
 
     def terms(self, r: Array) -> tuple[Array, Array]:
         """Phi and J, by all domains, shapes (e,) and (e, m)."""
         phi, fall, _ = self._by_z(r)
-        J = -fall[:, None] * self.A
-        return phi, J if self.supply is None else J * self.supply.slope(r)
+        return phi, -fall[:, None] * self._rise(r)
 
     def curvature(self, r: Array, y: Array) -> tuple[Array, Array]:
         """S and a diagonal: S'S + diag is the second derivative of sum_k y_k phi_k + pull at r > 0."""
-        _, fall, bend = self._by_z(r)
-        S = np.sqrt(y * bend)[:, None] * self.A
+        _, fall, bent = self._by_z(r)
         diagonal = np.zeros_like(r) if self.pull is None else self.pull.curvature(r)
+        shares = self._effective(r)
+        if self.rho is not None:
+            bends = (y * fall) @ (self.A * bend(shares, self.rho[:, None]))
+            diagonal = diagonal - bends * (1.0 if self.supply is None else self.supply.slope(r) ** 2)
         if self.supply is not None:
-            S *= self.supply.slope(r)
-            diagonal = diagonal - (y * fall) @ self.A * self.supply.curvature(r)
-        return S, diagonal
+            rises = self.A if self.rho is None else self.A * marginal(shares, self.rho[:, None])
+            diagonal = diagonal - (y * fall) @ rises * self.supply.curvature(r)
+        return np.sqrt(y * bent)[:, None] * self._rise(r), diagonal
 
     def slope(self, r: Array, y: Array) -> Array:
         """First derivative of sum_k y_k phi_k + pull at r > 0, shape (m,)."""
@@ -113,9 +120,20 @@ class Convex:
         pull = None if self.pull is None else self.pull._replace(weight=factor * self.pull.weight)
         return replace(self, base=factor * self.base, c=factor * self.c, pull=pull)
 
+    def _effective(self, r: Array) -> Array:
+        """Give r', shape (m,)."""
+        return r if self.supply is None else self.supply.effective(r)
+
+    def _rise(self, r: Array) -> Array:
+        """Derivative of z by r, shape (e, m)."""
+        rise = self.A if self.rho is None else self.A * marginal(self._effective(r), self.rho[:, None])
+        return rise if self.supply is None else rise * self.supply.slope(r)
+
     def _by_z(self, r: Array) -> tuple[Array, Array, Array]:
         """Phi, minus its derivative by z, and the second derivative, each of shape (e,)."""
-        z = self.A @ (r if self.supply is None else self.supply.effective(r))
+        shares = self._effective(r)
+        worth = shares if self.rho is None else returns(shares, self.rho[:, None])
+        z = (self.A * worth).sum(axis=1)
         if self.alpha is None:
             part = self.c * np.exp(-z)
             return self.base + part, part, part

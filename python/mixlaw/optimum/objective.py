@@ -24,6 +24,7 @@ import numpy as np
 
 from mixlaw.errors import InputError
 from mixlaw.fitted import Array, EffectiveProportions, FittedLaw, PowerTerms, Proportions
+from mixlaw.laws.returns import marginal, returns
 from mixlaw.optimum.convex import Convex
 from mixlaw.optimum.epochs import Supply
 from mixlaw.optimum.lagrange import Mask
@@ -106,17 +107,25 @@ class Objective:
             return np.array([values.sum() for values, _ in drawn]), np.array(
                 [slopes.sum(axis=0) for _, slopes in drawn]
             )
-        matrix, alpha, scale = self._drawn_power
-        z = matrix @ (r if self.supply is None else self.supply.effective(r))
+        matrix, alpha, scale, rho = self._drawn_power
+        shares = r if self.supply is None else self.supply.effective(r)
+        worth, rise = matrix * shares, matrix
+        if rho is not None:
+            worth, rise = matrix * returns(shares, rho[:, :, None]), matrix * marginal(shares, rho[:, :, None])
+        z = worth.sum(axis=2)
         values = scale * z**-alpha
-        return values.sum(axis=1), np.einsum("dk,dkj->dj", -alpha * values / z, matrix)
+        return values.sum(axis=1), np.einsum("dk,dkj->dj", -alpha * values / z, rise)
 
     @cached_property
     def _drawn_power(self) -> PowerTerms | None:
         """Terms of all drawn laws at once, with one more axis in front; None if they have no such form."""
         terms = [replace(self, law=law, risk=0.0).power for law in self.drawn]
         known = [one for one in terms if one is not None]
-        return PowerTerms(*map(np.array, zip(*known, strict=True))) if len(known) == len(terms) else None
+        if len(known) < len(terms):
+            return None
+        matrix, alpha, scale = (np.array([one[k] for one in known]) for k in range(3))
+        rho = [one.rho for one in known if one.rho is not None]
+        return PowerTerms(matrix, alpha, scale, np.array(rho) if rho else None)
 
     def _weighted(self, law: FittedLaw, r: Array) -> tuple[Array, Array]:
         """Give w L and its derivatives by what the law is asked about, shapes (e,) and (e, m)."""
@@ -157,7 +166,8 @@ class Objective:
             if found is None:
                 return None
             terms = found
-        return PowerTerms(terms.matrix[counts], terms.alpha[counts], (self.weights * terms.scale)[counts])
+        scale, rho = (self.weights * terms.scale)[counts], None if terms.rho is None else terms.rho[counts]
+        return PowerTerms(terms.matrix[counts], terms.alpha[counts], scale, rho)
 
     @cached_property
     def convex(self) -> Convex | None:
@@ -165,8 +175,8 @@ class Objective:
         if self.risk:
             return None
         if self.power is not None:
-            matrix, alpha, scale = self.power
-            return Convex(matrix, scale, alpha, self.worst, self.pull, self.supply)
+            matrix, alpha, scale, rho = self.power
+            return Convex(matrix, scale, alpha, self.worst, self.pull, self.supply, rho=rho)
         terms, counts = self.law.exponential_terms(at=self.at, params=self.params), self._counts
         if terms is None:
             return None

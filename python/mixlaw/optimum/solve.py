@@ -13,7 +13,6 @@ from mixlaw.optimum.feasible import Interior, Room, interior
 from mixlaw.optimum.lagrange import Certificate, certificate
 from mixlaw.optimum.local import LEAST, minimize_local
 from mixlaw.optimum.objective import Objective
-from mixlaw.optimum.power import minimize_power, power_gain
 from mixlaw.optimum.sampled import minimize_sampled
 from mixlaw.optimum.separable import minimize_separable, separable_gain
 
@@ -101,20 +100,13 @@ def _convex_minimum(objective: Objective, convex: Convex, constraints: Constrain
     floor, cap = constraints.floor, constraints.cap
     narrow, multipliers = constraints, (np.ones(1), np.zeros(len(constraints.G)))
     bounds_alone = not (objective.worst or objective.pull or objective.supply or len(constraints.G))
-    if objective.power is None or not bounds_alone:
+    if objective.separable is not None and bounds_alone:
+        r, _ = minimize_separable(*objective.separable, floor, cap)
+        values, slopes = np.zeros(1), -separable_gain(*objective.separable, r)[None, :]  # of one part no value matters
+    else:
         r, multipliers, narrow = minimize_convex(convex, constraints)
         with np.errstate(divide="ignore", invalid="ignore"):
             values, slopes = convex.parts(r)
-    else:
-        if objective.separable is not None:
-            r, _ = minimize_separable(*objective.separable, floor, cap)
-            gain = separable_gain(*objective.separable, r)
-        else:
-            matrix, alpha, scale = objective.power
-            r, _ = minimize_power(matrix, scale, alpha, floor, cap)
-            with np.errstate(divide="ignore"):
-                gain = power_gain(matrix, scale, alpha, r)
-        values, slopes = np.zeros(1), -gain[None, :]  # of one part the value does not matter
     found = certificate(values, slopes, r, narrow, multipliers, objective.pull)
     if not found.gap <= CERTIFIED * abs(objective.value(r)):
         raise MixlawError(
