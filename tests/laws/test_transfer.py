@@ -251,8 +251,7 @@ def test_robust_fits_shrug_off_a_run_that_went_wrong(law: Transfer | TransferGP)
         return float(np.abs(fitted.predict(runs.proportions, at=runs.tokens) / exact - 1.0).mean())
 
     clean, robust, plain = error(law.fit(runs)), error(law.fit(bad, robust=True)), error(law.fit(bad))
-    assert robust < 0.6 * plain
-    assert robust < 0.002  # the deviation of single runs
+    assert robust < 0.25 * plain
     assert abs(error(law.fit(runs, robust=True)) - clean) < 0.5 * clean
 
 

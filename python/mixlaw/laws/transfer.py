@@ -57,7 +57,7 @@ from mixlaw.laws.goodness import domain_fit
 from mixlaw.laws.posterior import Mode
 from mixlaw.laws.returns import marginal, returns
 from mixlaw.laws.robust import ROBUST_NOTE
-from mixlaw.laws.transfer_fit import PRIOR, Beliefs, Problem, estimate, smooth_part
+from mixlaw.laws.transfer_fit import Beliefs, Problem, estimate, smooth_part
 from mixlaw.runs import RunTable
 
 CURVE = ("A", "nu", "B", "beta", "C", "alpha", "rho", "gamma")
@@ -115,8 +115,8 @@ class FittedTransfer(FittedLaw):
         return [name for name in super()._reported() if name not in absent]
 
     def degrees_of_freedom(self) -> Array:
-        """See `FittedLaw.degrees_of_freedom`; deviations are estimated with those of the other domains."""
-        return np.array([self.quality[domain].runs + PRIOR.noise_count for domain in self.eval_domains])
+        """See `FittedLaw.degrees_of_freedom`; a coefficient under a prior takes none of them."""
+        return np.array([float(self.quality[domain].runs) for domain in self.eval_domains])
 
     def _checked(self, at: npt.ArrayLike, q: int) -> Array:
         s = self.positions(at, q)
