@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
+from scipy.stats import t as student_t
 
 from mixlaw import InputError, Mixture, RunTable, laws
 from mixlaw.errors import FitError
 from mixlaw.fitted import FittedLaw
 from mixlaw.laws.returns import returns
 from mixlaw.laws.transfer import FittedTransfer, Transfer
-from mixlaw.laws.transfer_fit import PRIOR
+from mixlaw.laws.transfer_fit import PRIOR, Problem
 from mixlaw.laws.transfer_gp import TransferGP
 
 Array = npt.NDArray[np.float64]
@@ -100,6 +101,7 @@ def test_planted_coefficients_are_found(seed: int) -> None:
     law = Transfer().fit(runs)
     for name in ("B", "beta", "C", "alpha"):
         np.testing.assert_allclose(curve(law, name), truth[name], rtol=0.05)
+    np.testing.assert_allclose(curve(law, "rho"), truth["rho"], atol=0.02)
     np.testing.assert_allclose(curve(law, "gamma"), 0.0, atol=0.01)
     assert law.coefficients["d0"]["A"] == (0.0, pytest.approx(np.nan, nan_ok=True), "one model size only")
     np.testing.assert_allclose(matrix(law), truth["T"], rtol=0.1, atol=2e-3)
@@ -114,6 +116,43 @@ def test_planted_coefficients_are_found(seed: int) -> None:
     z = worth(truth, new.proportions)
     exact = z ** -truth["alpha"] * (truth["B"] * new.tokens[:, None] ** -truth["beta"] + truth["C"])
     np.testing.assert_allclose(law.predict(new.proportions, at=new.tokens), exact, rtol=1e-3)
+
+
+@pytest.mark.parametrize("train", [3, 5])
+def test_the_jacobian_is_that_of_the_model(train: int) -> None:
+    _, runs = planted(train=train, evaluate=4, zeros=0.3)
+    for used in (runs, runs.final()):
+        problem = Problem(used, "tokens")
+        for i in range(4):
+            theta = np.random.default_rng(i).normal(-1.0, 0.5, problem.first_T + len(problem.others[i]))
+            _, jacobian = problem.model(i, theta)
+            for k, step in enumerate(1e-6 * np.eye(len(theta))):
+                ahead, behind = (problem.model(i, theta + sign * step)[0] for sign in (1, -1))
+                np.testing.assert_allclose((ahead - behind) / 2e-6, jacobian[:, k], rtol=1e-5, atol=1e-8)
+
+
+def test_domains_that_a_token_replaces_whatever_else_is_in_the_mixture_have_a_rho_near_one() -> None:
+    _, runs = planted(mixtures=80, row_sd=1e-4, run_sd=1e-4, rho=(0.999, 0.9999))
+    assert curve(Transfer().fit(runs), "rho").min() > 0.93
+
+
+def test_draws_keep_rho_between_its_bounds_and_spread_it_as_its_standard_error() -> None:
+    law = Transfer().fit(planted(mixtures=12, run_sd=0.01, s=(1e9,))[1])
+    drawn = np.array([curve(one, "rho") for one in law.draws(400)])
+    assert drawn.min() > 0.0
+    assert drawn.max() < 1.0
+    odds = np.log(drawn / (1.0 - drawn)).std(axis=0)
+    rho = curve(law, "rho")
+    errors = np.array([law.coefficients[d]["rho"].standard_error for d in law.eval_domains])
+    np.testing.assert_allclose(odds, errors / (rho * (1.0 - rho)), rtol=0.15)
+
+
+def test_intervals_have_as_many_degrees_of_freedom_as_runs() -> None:
+    law = Transfer().fit(planted(mixtures=5, run_sd=0.01)[1])
+    np.testing.assert_array_equal(law.degrees_of_freedom(), 5.0)
+    low, high = law.interval([[0.2, 0.3, 0.5]], at=1e9)
+    sd = np.sqrt(law.log_variance([[0.2, 0.3, 0.5]], at=1e9) + law.deviations() ** 2)
+    np.testing.assert_allclose(np.log(high / low), 2.0 * student_t.ppf(0.95, 5) * sd)
 
 
 def test_standard_errors_are_of_the_size_of_the_errors() -> None:

@@ -137,3 +137,26 @@ def test_more_checkpoints_do_not_hide_a_smooth_deviation(s: tuple[float, ...]) -
     law = laws.get("transfer-gp").fit(table)
     assert law.extra["share"] >= 0.9
     assert law.extra["length"] >= 0.4
+
+
+def test_deviations_that_the_domains_of_a_run_share_are_not_taken_for_smooth() -> None:
+    """The evidence counts every domain as a witness of its own, so that it alone would find a smooth deviation."""
+    alone, kept = 0, 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        r = rng.dirichlet(np.ones(4), 24)
+        losses = 2.0 * (r @ (0.05 + 0.95 * np.eye(4, 12))) ** -0.1
+        losses *= np.exp(0.014 * (rng.normal(size=(24, 1)) + 0.1 * rng.normal(size=losses.shape)))
+        table = RunTable.from_arrays(
+            r,
+            losses,
+            train_domains=[f"d{j}" for j in range(4)],
+            eval_domains=[f"d{j}" for j in range(12)],
+            tokens=1e9,
+        )
+        problem = fit.Problem(table, "tokens")
+        start = fit._best_round(problem, fit._first_round(problem, np.full(12, 2e-4)), robust=False)
+        alone += fit._best_round(problem, start, smooth=True, robust=False).beliefs.smoothness.share > 0.0
+        kept += laws.get("transfer-gp").fit(table).extra["share"] > 0.0
+    assert alone >= 5
+    assert kept <= 2
