@@ -27,14 +27,9 @@ def returns(r: Array, rho: npt.ArrayLike) -> Array:
 
 
 def marginal(r: Array, rho: npt.ArrayLike) -> Array:
-    """Give the derivative of g by r."""
+    """Give g', the derivative of g by r; the second is (rho - 1) g' / (r + DELTA)."""
     rho = np.asarray(rho)
     return np.asarray(rho * np.exp((rho - 1.0) * np.log(r + DELTA)))
-
-
-def bend(r: Array, rho: npt.ArrayLike) -> Array:
-    """Give the second derivative of g by r: 0 or below."""
-    return np.asarray((np.asarray(rho) - 1.0) * marginal(r, rho) / (r + DELTA))
 
 
 def by_rho(r: Array, rho: npt.ArrayLike) -> Array:

@@ -40,7 +40,7 @@ import numpy as np
 
 from mixlaw.errors import MixlawError
 from mixlaw.fitted import Array
-from mixlaw.laws.returns import bend, marginal, returns
+from mixlaw.laws.returns import DELTA, marginal, returns
 from mixlaw.optimum.constraints import Constraints
 from mixlaw.optimum.epochs import Supply
 from mixlaw.optimum.feasible import Room, interior
@@ -90,24 +90,30 @@ class Convex:
     def terms(self, r: Array) -> tuple[Array, Array]:
         """Phi and J, by all domains, shapes (e,) and (e, m)."""
         phi, fall, _ = self._by_z(r)
-        return phi, -fall[:, None] * self._rise(r)
+        J = -fall[:, None] * self._rise(r)
+        return phi, J if self.supply is None else J * self.supply.slope(r)
 
     def curvature(self, r: Array, y: Array) -> tuple[Array, Array]:
         """S and a diagonal: S'S + diag is the second derivative of sum_k y_k phi_k + pull at r > 0."""
         _, fall, bent = self._by_z(r)
+        rise = self._rise(r)
+        S = np.sqrt(y * bent)[:, None] * rise
         diagonal = np.zeros_like(r) if self.pull is None else self.pull.curvature(r)
-        shares = self._effective(r)
+        bends = np.zeros_like(r)  # of z by r', weighted
         if self.rho is not None:
-            bends = (y * fall) @ (self.A * bend(shares, self.rho[:, None]))
-            diagonal = diagonal - bends * (1.0 if self.supply is None else self.supply.slope(r) ** 2)
+            bends = (y * fall * (self.rho - 1.0)) @ rise / (self._effective(r) + DELTA)
         if self.supply is not None:
-            rises = self.A if self.rho is None else self.A * marginal(shares, self.rho[:, None])
-            diagonal = diagonal - (y * fall) @ rises * self.supply.curvature(r)
-        return np.sqrt(y * bent)[:, None] * self._rise(r), diagonal
+            slope = self.supply.slope(r)
+            S *= slope
+            bends = bends * slope**2 + (y * fall) @ rise * self.supply.curvature(r)
+        return S, diagonal - bends
 
     def slope(self, r: Array, y: Array) -> Array:
         """First derivative of sum_k y_k phi_k + pull at r > 0, shape (m,)."""
-        slope = y @ self.terms(r)[1]
+        _, fall, _ = self._by_z(r)
+        slope = -(y * fall) @ self._rise(r)
+        if self.supply is not None:
+            slope = slope * self.supply.slope(r)
         return slope if self.pull is None else slope + self.pull.slope(r)
 
     def parts(self, r: Array) -> tuple[Array, Array]:
@@ -125,9 +131,8 @@ class Convex:
         return r if self.supply is None else self.supply.effective(r)
 
     def _rise(self, r: Array) -> Array:
-        """Derivative of z by r, shape (e, m)."""
-        rise = self.A if self.rho is None else self.A * marginal(self._effective(r), self.rho[:, None])
-        return rise if self.supply is None else rise * self.supply.slope(r)
+        """Derivative of z by r', shape (e, m)."""
+        return self.A if self.rho is None else self.A * marginal(self._effective(r), self.rho[:, None])
 
     def _by_z(self, r: Array) -> tuple[Array, Array, Array]:
         """Phi, minus its derivative by z, and the second derivative, each of shape (e,)."""
