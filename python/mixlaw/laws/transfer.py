@@ -22,7 +22,7 @@ B, beta   the part that training removes                                      (e
 C         the part that neither does                                          (e,)     nats per token
 
 Domains add up with a constant elasticity of substitution, 1 / (1 - rho) (Arrow et al., 1961). For r**rho stands
-`mixlaw.laws.returns`, which is the same but for shares below 0.001 and has a finite slope at 0.
+`mixlaw.laws.returns`, which differs by a few percent at a share of 0.01, less above, and has a finite slope at 0.
 
 BiMix is T_ij = 0 and gamma = 0. With T > 0 the law has a value at r_i = 0, and for a domain that is not trained on,
 whose T_ii does not exist: the scale of its row is then shared with A, B and C, and settled by the prior.
@@ -157,7 +157,7 @@ class FittedTransfer(FittedLaw):
     @property
     def _rho(self) -> Array:
         """Shape (e,)."""
-        return np.asarray(self._curve[6])
+        return np.asarray(self._curve[RHO])
 
     @cached_property
     def _powers(self) -> Array:

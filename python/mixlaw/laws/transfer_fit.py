@@ -134,7 +134,7 @@ class Problem:
         others, k, first_T = self.others[i], self.curve, self.first_T
         log_T = np.zeros(self.r.shape[1])
         log_T[others] = theta[first_T:]
-        rho = 1.0 / (1.0 + math.exp(-theta[k + 2]))
+        rho = 0.5 + 0.5 * math.tanh(0.5 * theta[k + 2])
         weights = np.exp(rho * log_T)
         parts = weights * returns(self.r, rho)
         total = parts.sum(axis=1)

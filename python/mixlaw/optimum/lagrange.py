@@ -76,19 +76,6 @@ def multiplier(gain: Array, r: Array, floor: Array, cap: Array) -> float:
     return float(gain[at_floor].max() if at_floor.any() else np.min(gain[at_cap], initial=0.0))
 
 
-def violations(gain: Array, floor: Array, cap: Array, solution: Solution) -> Array:
-    """How far each domain is from its Lagrange condition, relative to |lambda| where that is not 0, shape (m,)."""
-    excess = gain - solution.multiplier
-    above = np.where(solution.r < cap, excess, 0.0)
-    below = np.where(solution.r > floor, -excess, 0.0)
-    return np.maximum(0.0, np.maximum(above, below)) / (abs(solution.multiplier) or 1.0)
-
-
-def kkt_residual(gain: Array, floor: Array, cap: Array, solution: Solution) -> float:
-    """Largest of the `violations`."""
-    return float(np.max(violations(gain, floor, cap, solution)))
-
-
 class Certificate(NamedTuple):
     """How near a mixture is to the minimum under any constraints, and what each of these costs.
 
