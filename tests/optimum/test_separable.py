@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from mixlaw.optimum.lagrange import TIGHT, Solution
+from mixlaw.optimum.lagrange import TIGHT
 from mixlaw.optimum.separable import minimize_separable
 
 EPS = np.finfo(float).eps
