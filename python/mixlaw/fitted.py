@@ -34,8 +34,8 @@ STEP = 0.05
 
 Array = npt.NDArray[np.float64]
 Axis = Literal["tokens", "steps"]
-# In what a coefficient is taken to be normally distributed: its logarithm; that of its odds, which keeps it between 0 and
-# 1; itself, cut off at 0; or itself.
+# In what a coefficient is taken to be normally distributed: its logarithm; that of its odds, between 0 and 1; itself,
+# cut off at 0; or itself.
 Scale = Literal["log", "odds", "positive", "real"]
 
 
