@@ -268,7 +268,7 @@ class FittedLaw(ABC):
         return None
 
     def power_terms(self, *, at: float, params: float | None = None) -> PowerTerms | None:
-        """Give the terms of the law at `at` if it has that form, None if it is not."""
+        """Give the `PowerTerms` of the law at `at`, None if it has none."""
         return None
 
     def exponential_terms(self, *, at: float, params: float | None = None) -> ExponentialTerms | None:

@@ -345,6 +345,13 @@ def test_other_coefficients_are_refused() -> None:
         replace(LAW, train_domains=("d0", "d1", "other"))
 
 
+@pytest.mark.parametrize("rho", [0.0, -0.3, 1.8])
+def test_a_rho_under_which_the_law_is_not_convex_is_refused(rho: float) -> None:
+    mine = {**LAW.coefficients["d1"], "rho": LAW.coefficients["d1"]["rho"]._replace(value=rho)}
+    with pytest.raises(InputError, match=f"domain 'd1': rho is above 0 and at most 1, not {rho:g}"):
+        replace(LAW, coefficients={**LAW.coefficients, "d1": mine})
+
+
 LAW = Transfer().fit(planted(row_sd=0.003, run_sd=0.003)[1])
 
 

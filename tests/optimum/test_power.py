@@ -15,13 +15,13 @@ from mixlaw.optimum.convex import Convex, minimize_convex
 from mixlaw.optimum.lagrange import certificate
 
 
-def minimum(objective: Convex, **given: object):
+def minimum(objective: Convex, gap: float = 1e-10, **given: object):
     """The certified minimum between bounds."""
     m = objective.A.shape[1]
     named = {what: {f"d{j}": value for j, value in enumerate(values)} for what, values in given.items()}
     found = minimize_convex(objective, constraints([f"d{j}" for j in range(m)], **named))
     values, slopes = objective.parts(found.r)
-    assert certificate(values, slopes, found.r, found.constraints, found.multipliers, None).gap <= 1e-10 * values.sum()
+    assert certificate(values, slopes, found.r, found.constraints, found.multipliers, None).gap <= gap * values.sum()
     return found.r
 
 
@@ -62,6 +62,18 @@ def test_a_thousand_domains_and_a_thousand_losses_are_solved_to_the_same_accurac
     objective = Convex(matrix, c, alpha, rho=rng.uniform(0.5, 0.9, 1000) if returns else None)
     r = minimum(objective, floors=np.full(1000, 3e-4), caps=np.full(1000, 2e-3))
     assert ((r == 3e-4).sum() > 100, (r == 2e-3).sum() > 100) == (True, True)
+
+
+@pytest.mark.parametrize("short", [1e-4, 1e-6, 1e-8, 1e-10, 1e-11])
+@pytest.mark.parametrize("rho", [None, 0.6])
+@pytest.mark.parametrize("which", ["one floor", "floors", "caps"])
+def test_bounds_that_leave_next_to_nothing_are_kept(short: float, rho: float | None, which: str) -> None:
+    matrix = np.array([[1.0, 0.1, 0.01], [0.2, 1.0, 0.1], [0.05, 0.3, 1.0]])
+    objective = Convex(matrix, np.array([2.0, 3.0, 1.0]), np.array([0.1, 0.2, 0.3]), rho=rho and np.full(3, rho))
+    near = np.array([0.3, 0.3, 0.4])
+    bounds = {"one floor": {"floors": [0.0, 0.0, 1.0 - short]}, "floors": {"floors": near * (1.0 - short)}}
+    r = minimum(objective, 1e-8, **bounds.get(which, {"caps": near * (1.0 + short)}))
+    assert abs(math.fsum(r) - 1.0) <= 1e-9  # as `Mixture` asks
 
 
 def test_a_loss_that_would_be_infinite_keeps_its_domain() -> None:

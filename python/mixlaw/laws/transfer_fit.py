@@ -26,7 +26,8 @@ A large alpha lets small deviations of T explain the runs, so that the joint mod
 of alpha alone. The volume that T then leaves to the posterior is put back: the logarithm of its determinant changes
 with log alpha by the number of T that the runs have settled, which moves the prior mean of log alpha down (`volume`).
 
-`mixlaw.laws.smooth` describes how runs deviate; its share and length are those with the most evidence.
+`mixlaw.laws.smooth` describes how runs deviate; its share and length are those with the most evidence, or the share is
+0 where left-out runs do not speak for it.
 """
 
 import math

@@ -16,8 +16,9 @@ y       mean residuals of runs from the transfer law                      (e, k)
 
 This is universal kriging: a trend and a deviation, fitted together, as the transfer law sees residuals whitened by U.
 The transfer law knows one way in which domains replace each other; h takes what is left, where there are runs enough
-to show it. `mixlaw.laws.smooth` defines K and U; share and length are chosen by the evidence of all domains together,
-and a share of 0 leaves the transfer law. Far from all runs h is 0. The law is not convex in r.
+to show it. `mixlaw.laws.smooth` defines K and U; share and length are chosen by the evidence of all domains together.
+Where runs are not clearly better predicted from the others with h, the share is 0 and the law the transfer law. Far
+from all runs h is 0. With a share above 0 the law is not convex in r.
 """
 
 from collections.abc import Sequence

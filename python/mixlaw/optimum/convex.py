@@ -56,6 +56,8 @@ GAIN, MEMORY, HALVINGS = 0.01, 6, 8
 # Added to M: where shares may move and nothing changes, as between domains whose losses are not the worst, M is else 0
 # but for rounding, and the rows of E and W are lost in it. It shortens steps, and leaves where they end.
 CURVED = 1e-10
+# Bounds are met to the bit if the rows of E, one of which is the sum, are then this near; a `Mixture` asks no more.
+NEAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,8 @@ class _Point(NamedTuple):
 def _interior_point(objective: Convex, room: Room) -> _Point:
     """Solve the optimality conditions from a point inside."""
     x, m, q = room.r[room.free], len(room.floor), len(room.Q)
-    s = np.r_[x - room.floor, room.cap - x, room.b - room.Q @ x]
+    # Next to a bound with hardly any room, rounding leaves none.
+    s = np.r_[np.maximum(np.r_[x - room.floor, room.cap - x], np.finfo(np.float64).eps), room.b - room.Q @ x]
     u, t = 1.0 / (m * s), 0.0
     if objective.worst:
         phi, _ = objective.terms(room.r)
@@ -274,9 +277,12 @@ def _interior_point(objective: Convex, room: Room) -> _Point:
         raise np.linalg.LinAlgError("numbers overflow")
     holds = point.u > point.s
     at_floor, at_cap, rows = holds[:m], holds[m : 2 * m], holds[2 * m : 2 * m + q]
-    for low in (at_floor, at_floor & (room.floor > 0.0)):  # at 0, or next to it where a term is infinite at 0
-        x = room.settled(point.x, low, at_cap, rows)
-        if np.isfinite(objective.terms(room.whole(x))[0]).all():
+    # At 0, or next to it where a term is infinite at 0, or as it is where there is hardly any room between bounds.
+    none = np.zeros_like(at_floor)
+    for low, high in ((at_floor, at_cap), (at_floor & (room.floor > 0.0), at_cap), (none, none)):
+        x = room.settled(point.x, low, high, rows)
+        off = float(np.abs(room.E @ x - room.d).max())
+        if off <= NEAR and np.isfinite(objective.terms(room.whole(x))[0]).all():
             break
     return point._replace(x=x)
 
@@ -303,7 +309,7 @@ def _directions(objective: Convex, room: Room, point: _Point) -> Iterator[tuple[
     s, u, W, violated = point.s, point.u, point.W, point.violated
     m, p = len(room.floor), len(room.E)
     S, diagonal = objective.curvature(room.whole(point.x), point.y)
-    M = Newton(S[:, room.free], np.ones(len(S)), diagonal[room.free] + (u / s)[:m] + (u / s)[m : 2 * m] + CURVED)
+    M = Newton(S[:, room.free], diagonal[room.free] + (u / s)[:m] + (u / s)[m : 2 * m] + CURVED)
     K = np.vstack([room.E, W])
     MK = M.solve(np.ascontiguousarray(K.T))
     tau = np.zeros(len(K))  # how much the rows fall with t

@@ -10,8 +10,7 @@ pulls   whether a domain has a gain at all, whatever r is           (m,)   -
 lambda  multiplier of sum r = 1: the gain that free domains share   -      nats per token and share
 
 r is a minimum if and only if, for some lambda, a domain between its bounds gains lambda, one at its floor at most that,
-one at its cap at least that. Where these conditions hold but for epsilon * lambda, no mixture s is better than r by
-more than 2 * epsilon * lambda, for f is convex: f(r) - f(s) <= gain . (s - r) = (gain - lambda) . (s - r).
+one at its cap at least that. For f is convex: f(r) - f(s) <= gain . (s - r) = (gain - lambda) . (s - r).
 """
 
 import math

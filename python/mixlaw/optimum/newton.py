@@ -3,10 +3,9 @@
 symbol  meaning                                                shape
 m       domains                                                -
 e       terms                                                  -
-A       how much each domain counts for each term              (e, m)
-D       curvature of the terms                                 (e,)
+S       square root of the curvature of the terms by domain     (e, m)
 sigma   curvature of each domain by itself, with its bounds'   (m,)
-M       A' diag(D) A + diag(sigma)                             (m, m)
+M       S' S + diag(sigma)                                     (m, m)
 """
 
 import numpy as np
@@ -18,7 +17,7 @@ LOOSE = 1e-6
 
 
 class Newton:
-    """M = A' diag(D) A + diag(sigma), factorised.
+    """M = S' S + diag(sigma), factorised.
 
     With e < m, domains are split in two: those whose sigma is not small against their curvature are eliminated first,
     with a matrix of shape (e, e) by Woodbury's identity; the loose rest is solved with the Schur complement. Near the
@@ -26,10 +25,10 @@ class Newton:
 
     Parameters
     ----------
-    A
-        Shape (e, m), no column all 0.
-    D, sigma
-        Shapes (e,) > 0 and (m,) >= 0.
+    S
+        Shape (e, m).
+    sigma
+        Shape (m,), >= 0, and > 0 where a column of S is 0.
 
     Raises
     ------
@@ -37,12 +36,11 @@ class Newton:
         If M is no positive definite matrix, as where numbers overflow.
     """
 
-    def __init__(self, A: Array, D: Array, sigma: Array) -> None:
+    def __init__(self, S: Array, sigma: Array) -> None:
         from scipy.linalg import cho_factor, solve_triangular
 
-        S = np.sqrt(D)[:, None] * A
         self.loose = np.ones(len(sigma), dtype=np.bool_)
-        if len(A) < len(sigma):
+        if len(S) < len(sigma):
             self.loose = sigma < LOOSE * np.einsum("kj,kj->j", S, S)
         stiff = ~self.loose
         if stiff.any():

@@ -97,7 +97,7 @@ def optimize(
     Returns
     -------
     Optimum
-        A certified minimum where the law is separable, or powers or exponentials of linear functions, and `risk` is 0;
+        A certified minimum where the law has separable, power or exponential terms (see `FittedLaw`) and `risk` is 0;
         else the best of several local minima; for a law without a gradient, the mean of the best mixtures of a sample.
 
     Raises
