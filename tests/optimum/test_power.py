@@ -64,6 +64,43 @@ def test_a_thousand_domains_and_a_thousand_losses_are_solved_to_the_same_accurac
     assert ((r == 3e-4).sum() > 100, (r == 2e-3).sum() > 100) == (True, True)
 
 
+@pytest.mark.parametrize("returns", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_domains_and_terms_in_another_order_are_the_same_problem(seed: int, returns: bool) -> None:
+    rng = np.random.default_rng(seed)
+    m = int(rng.integers(2, 30))
+    matrix, c, alpha = (
+        np.eye(m) + rng.uniform(0.0, 1.0 / m, (m, m)),
+        rng.uniform(1.0, 4.0, m),
+        rng.uniform(0.02, 0.4, m),
+    )
+    rho = rng.uniform(0.5, 0.9, m)
+    floor, cap = rng.uniform(0.0, 0.6, m) / m, np.minimum(1.0, rng.uniform(1.2, 4.0, m) / m)
+    domains, terms = rng.permutation(m), rng.permutation(m)
+    r = minimum(Convex(matrix, c, alpha, rho=rho if returns else None), floors=floor, caps=cap)
+    mixed = Convex(matrix[terms][:, domains], c[terms], alpha[terms], rho=rho[terms] if returns else None)
+    np.testing.assert_allclose(minimum(mixed, floors=floor[domains], caps=cap[domains]), r[domains], atol=1e-7)
+
+
+@pytest.mark.parametrize("shares", [[0.1] * 10, [0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])
+@pytest.mark.parametrize("which", ["floors", "caps"])
+@pytest.mark.parametrize("rho", [None, 0.6])
+def test_bounds_that_sum_to_one_are_the_mixture(shares: list[float], which: str, rho: float | None) -> None:
+    matrix = np.random.default_rng(len(shares)).uniform(size=(4, len(shares)))
+    objective = Convex(matrix, np.ones(4), np.full(4, 0.1), rho=rho and np.full(4, rho))
+    assert minimum(objective, **{which: shares}).tolist() == shares
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e100])
+def test_scaling_the_objective_does_not_move_the_minimum(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    matrix, c, alpha = rng.uniform(size=(40, 63)) + np.eye(40, 63), rng.uniform(1, 4, 40), rng.uniform(0.02, 0.4, 40)
+    bounds = {"floors": np.full(63, 0.01), "caps": np.full(63, 0.03)}
+    rho = rng.uniform(0.5, 0.9, 40)
+    r = minimum(Convex(matrix, c, alpha, rho=rho), **bounds)
+    np.testing.assert_allclose(minimum(Convex(matrix, scale * c, alpha, rho=rho), **bounds), r, rtol=1e-7)
+
+
 @pytest.mark.parametrize("short", [1e-4, 1e-6, 1e-8, 1e-10, 1e-11])
 @pytest.mark.parametrize("rho", [None, 0.6])
 @pytest.mark.parametrize("which", ["one floor", "floors", "caps"])

@@ -55,7 +55,7 @@ LONGEST_SHIFT = 0.3
 VAGUE, TINY = 1e-9, 1e-300
 # How far the mean of log alpha is lowered at once, and how often.
 WEAKER, WEAKER_STEPS = 0.5, 6
-# Standard errors by which another start or round has to predict better, and a weaker influence of the mixture.
+# Standard errors by which another start or round or a smooth deviation has to predict better, and a weaker influence.
 SURE, LIKELY = 2.0, 1.0
 
 

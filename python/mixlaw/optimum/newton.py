@@ -3,7 +3,7 @@
 symbol  meaning                                                shape
 m       domains                                                -
 e       terms                                                  -
-S       square root of the curvature of the terms by domain     (e, m)
+S       square root of the curvature of the terms by domain    (e, m)
 sigma   curvature of each domain by itself, with its bounds'   (m,)
 M       S' S + diag(sigma)                                     (m, m)
 """
