@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "mixlaw/count_file.hpp"
 #include "mixlaw/counts_reader.hpp"
 #include "mixlaw/ngram_counter.hpp"
 
@@ -89,12 +91,24 @@ class CountsIterator {
 };
 
 std::unique_ptr<NgramCounter> make_counter(std::int64_t vocab_size, std::int64_t order,
-                                           std::optional<std::int64_t> threads) {
+                                           std::optional<std::int64_t> threads,
+                                           std::optional<std::int64_t> memory_limit, const std::string& folder,
+                                           bool lasting) {
   if (threads && (*threads < 1 || *threads > max_threads)) {
     throw py::value_error("threads must be from 1 to " + std::to_string(max_threads) + ", not " +
                           std::to_string(*threads));
   }
-  return std::make_unique<NgramCounter>(vocab_size, order, static_cast<unsigned>(threads.value_or(0)));
+  if (memory_limit && *memory_limit < 1) {
+    throw py::value_error("memory_limit must be at least 1 byte, not " + std::to_string(*memory_limit));
+  }
+  CounterSettings settings;
+  settings.vocab_size = vocab_size;
+  settings.order = order;
+  settings.threads = static_cast<unsigned>(threads.value_or(0));
+  if (memory_limit) settings.memory_limit = static_cast<std::uint64_t>(*memory_limit);
+  settings.folder = folder;
+  settings.file_life = lasting ? FileLife::lasting : FileLife::nameless;
+  return std::make_unique<NgramCounter>(settings);
 }
 
 void update(NgramCounter& counter, const py::object& tokens, const py::object& offsets, std::int64_t context) {
@@ -125,12 +139,42 @@ py::tuple count_of_counts(NgramCounter& counter, std::int64_t n) {
   return py::make_tuple(as_array(found.counts), as_array(found.how_many));
 }
 
+const char* name_of(TableKind kind) {
+  return kind == TableKind::ngrams ? "ngrams" : kind == TableKind::tails ? "tails" : "history";
+}
+
+TableKind kind_of(const std::string& name) {
+  for (const TableKind kind : {TableKind::ngrams, TableKind::tails, TableKind::history}) {
+    if (name == name_of(kind)) return kind;
+  }
+  throw py::value_error("no kind of table is called " + name);
+}
+
+// (totals, [(kind, order, files), ...])
+py::tuple as_tuple(const NgramCounter::Saved& saved) {
+  py::list tables;
+  for (const NgramCounter::Saved::Table& table : saved.tables) {
+    tables.append(py::make_tuple(name_of(table.kind), table.order, table.files));
+  }
+  return py::make_tuple(saved.totals, tables);
+}
+
+NgramCounter::Saved as_saved(const py::tuple& saved) {
+  NgramCounter::Saved result{saved[0].cast<NgramCounter::Totals>(), {}};
+  for (const py::handle table : saved[1].cast<py::list>()) {
+    const auto parts = table.cast<py::tuple>();
+    result.tables.push_back(
+        {kind_of(parts[0].cast<std::string>()), parts[1].cast<unsigned>(), parts[2].cast<std::vector<std::string>>()});
+  }
+  return result;
+}
+
 py::tuple entropies(NgramCounter& counter) {
   const Entropies found = without_lock([&](const StopCheck& stop) { return counter.entropies(stop); });
   return py::make_tuple(found.shannon, found.joint, found.conditional);
 }
 
-constexpr const char* counter_doc = R"(Exact counts of tokens and of pairs of adjacent tokens.
+constexpr const char* counter_doc = R"(Exact counts of n-grams.
 
 See `mixlaw.NgramCounter`.)";
 
@@ -147,8 +191,8 @@ offsets
     Document borders, int64, shape (documents + 1,): document d is ``tokens[offsets[d]:offsets[d + 1]]``. They begin
     at 0, never decrease, and end at k. None: all tokens are one document.
 context
-    The first `context` tokens, fewer than the order, are history: they are not counted themselves, but pairs that
-    begin there are. A long document can so be counted in several calls.
+    The first `context` tokens, fewer than the order, are history: n-grams that lie in them whole are not counted, those
+    that end behind them are. A long document can so be counted in several calls.
 
 Raises
 ------
@@ -157,6 +201,8 @@ TypeError
 ValueError
     If a token is negative or not below the vocabulary size (the message gives its position and value), or `offsets` or
     `context` is not as described.
+OSError
+    If counts cannot be written to the spill folder, because the disk is full for example.
 
 After an error or Ctrl-C the counter is as it was before the call.)";
 
@@ -224,35 +270,92 @@ Returns
 counts, how_many
     uint64, shape (j,) each: ``how_many[i]`` different n-grams were counted ``counts[i]`` times. `counts` ascends.)";
 
-constexpr const char* entropies_doc = R"(Plug-in entropies of what was counted, in nats.
+constexpr const char* count_of_doc = R"(How often one n-gram was counted.
 
-Shannon entropy over all tokens, joint entropy over all pairs, and conditional entropy of the second token of a pair
-given the first, which is the joint entropy less the entropy of the first tokens of pairs. Relative errors are below
-1e-15, and the results the same bytes for any number of threads, any cut of the input, and any machine.
-
-Returns
--------
-shannon, joint, conditional
-    In nats. Of a counter of order 1, `joint` and `conditional` are NaN.
+Parameters
+----------
+ngram
+    Its token ids, from 1 to `order` of them.
 
 Raises
 ------
 ValueError
-    If no tokens were counted, or, by a counter of order 2, no pairs.)";
+    If it is longer than the order, or holds a token outside the vocabulary.)";
+
+constexpr const char* entropy_doc = R"(Plug-in entropy of the n-grams, in nats.
+
+Relative errors are below 1e-15, and the results the same bytes for any number of threads, any cut of the input, and any
+machine.
+
+Parameters
+----------
+n
+    Length of the n-grams, from 1 to the order.
+
+Raises
+------
+ValueError
+    If no n-grams of this length were counted.)";
+
+constexpr const char* conditional_entropy_doc =
+    R"(Plug-in entropy of the last token of an n-gram given the others, in nats.
+
+It is the entropy of the n-grams less that of the n-grams without their last tokens; for n = 1 that of the tokens.
+
+Parameters
+----------
+n
+    Length of the n-grams, from 1 to the order.
+
+Raises
+------
+ValueError
+    If no n-grams of this length were counted.)";
+
+constexpr const char* disk_use_doc = R"(Bytes that this counter wrote to its spill folder.
+
+Returns
+-------
+written, now, peak
+    All that was ever written; what is there; the most that was there at a time.)";
 
 }  // namespace
 
+// A refusal of the system becomes an OSError, a damaged file an InputError.
+void translate(std::exception_ptr thrown) {
+  try {
+    if (thrown) std::rethrow_exception(thrown);
+  } catch (const FileError& error) {
+    const int number = error.code().value();
+    const py::tuple arguments = py::make_tuple(number, error.code().message(), error.path());
+    PyErr_SetObject(PyExc_OSError, arguments.ptr());
+  } catch (const CountFileError& error) {
+    PyErr_SetString(py::module_::import("mixlaw.errors").attr("InputError").ptr(), error.what());
+  }
+}
+
 void bind_ngram(py::module_& module) {
+  py::register_local_exception_translator(translate);
+
+  py::class_<CountFile>(module, "CountFile", "A count file, opened; see mixlaw.NgramCounter.read.")
+      .def(py::init([](const std::string& path) { return open_count_file(path); }))
+      .def_property_readonly("order", [](const CountFile& file) { return file.head.order; })
+      .def_property_readonly("vocab_size", [](const CountFile& file) { return file.head.vocab_size; })
+      .def_property_readonly("metadata", [](const CountFile& file) { return py::bytes(file.head.metadata); });
+
   py::class_<CountsIterator>(module, "CountsIterator", "Iterator over pieces of counts; see NgramCounter.iter_counts.")
       .def("__iter__", [](py::object self) { return self; })
       .def("__next__", &CountsIterator::next);
 
   py::class_<NgramCounter>(module, "NgramCounter", counter_doc)
       .def(py::init(&make_counter), integer("vocab_size"), py::kw_only(), integer("order") = 2,
-           integer("threads") = py::none())
+           integer("threads") = py::none(), integer("memory_limit") = py::none(), py::arg("folder") = "",
+           py::arg("lasting") = false)
       .def_property_readonly("vocab_size", &NgramCounter::vocab_size, "Token ids are below this.")
       .def_property_readonly("order", &NgramCounter::order, "Length of the longest n-grams that are counted.")
       .def_property_readonly("threads", &NgramCounter::threads, "The most threads that one call uses.")
+      .def_property_readonly("memory_limit", &NgramCounter::memory_limit,
+                             "Bytes of memory that the counter may take; None where there is no limit.")
       .def("update", &update, py::arg("tokens"), py::arg("offsets") = py::none(), py::kw_only(), integer("context") = 0,
            update_doc)
       .def(
@@ -276,7 +379,62 @@ void bind_ngram(py::module_& module) {
           },
           integer("n"), distinct_doc)
       .def("count_of_counts", &count_of_counts, integer("n"), count_of_counts_doc)
-      .def("entropies", &entropies, entropies_doc)
+      .def("entropies", &entropies)
+      .def(
+          "count_of",
+          [](NgramCounter& counter, const std::vector<std::int64_t>& ngram) {
+            return without_lock([&](const StopCheck& stop) { return counter.count_of(ngram, stop); });
+          },
+          py::arg("ngram"), count_of_doc)
+      .def(
+          "entropy",
+          [](NgramCounter& counter, std::int64_t n) {
+            return without_lock([&](const StopCheck& stop) { return counter.entropy_of(n, stop); });
+          },
+          integer("n"), entropy_doc)
+      .def(
+          "conditional_entropy",
+          [](NgramCounter& counter, std::int64_t n) {
+            return without_lock([&](const StopCheck& stop) { return counter.conditional_entropy_of(n, stop); });
+          },
+          integer("n"), conditional_entropy_doc)
+      .def(
+          "disk_use",
+          [](const NgramCounter& counter) {
+            const DiskUse use = counter.disk_use();
+            return py::make_tuple(use.written, use.now, use.peak);
+          },
+          disk_use_doc)
+      .def(
+          "run_bytes",
+          [](NgramCounter& counter) {
+            return without_lock([&](const StopCheck& stop) { return counter.run_bytes(stop); });
+          },
+          "Bytes that the counts take in their compressed form, in memory and on disk.")
+      // What mixlaw.NgramCounter makes files and checkpoints of.
+      .def("_write",
+           [](NgramCounter& counter, const std::string& path, const py::bytes& metadata) {
+             const std::string text = metadata;
+             without_lock([&](const StopCheck& stop) { counter.write(path, text, stop); });
+           })
+      .def("_add_file",
+           [](NgramCounter& counter, const CountFile& file) {
+             without_lock([&](const StopCheck& stop) { counter.add_file(file, stop); });
+           })
+      .def("_save",
+           [](NgramCounter& counter) {
+             return as_tuple(without_lock([&](const StopCheck& stop) { return counter.save(stop); }));
+           })
+      .def("_forget_others",
+           [](NgramCounter& counter, const py::tuple& saved) {
+             const NgramCounter::Saved those = as_saved(saved);
+             without_lock([&](const StopCheck& stop) { counter.forget_others(those, stop); });
+           })
+      .def("_restore",
+           [](NgramCounter& counter, const py::tuple& saved) {
+             const NgramCounter::Saved those = as_saved(saved);
+             without_lock([&](const StopCheck& stop) { counter.restore(those, stop); });
+           })
       .def("__repr__", [](const NgramCounter& counter) {
         return "NgramCounter(vocab_size=" + std::to_string(counter.vocab_size()) +
                ", order=" + std::to_string(counter.order()) + ", threads=" + std::to_string(counter.threads()) + ")";

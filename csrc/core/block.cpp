@@ -8,11 +8,11 @@ constexpr std::size_t small_block = std::size_t{1} << 14;
 
 }  // namespace
 
-Run count_block(const Block& block, const NgramKeys& keys, PairMemory& memory, Work& work) {
-  if (block.end - block.begin < small_block) return count_sorted(block, keys, work);
-  if (keys.key_bits <= max_dense_bits) return count_dense(block, keys, work);
-  if (keys.order == 2 && keys.token_bits <= max_partitioned_bits) return count_partitioned(block, keys, memory, work);
-  return count_sorted(block, keys, work);
+Run count_block(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
+  if (block.end - block.begin < small_block) return count_sorted(block, keys, room, work);
+  if (keys.key_bits <= max_dense_bits) return count_dense(block, keys, room, work);
+  if (keys.order == 2 && keys.token_bits <= max_partitioned_bits) return count_partitioned(block, keys, room, work);
+  return count_sorted(block, keys, room, work);
 }
 
 }  // namespace mixlaw

@@ -11,7 +11,7 @@ constexpr std::size_t emit_keys = std::size_t{1} << 12;
 
 }  // namespace
 
-Run count_dense(const Block& block, const NgramKeys& keys, Work& work) {
+Run count_dense(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
   const std::size_t size = block.end - block.begin;
   const std::size_t tasks = (size + task_tokens - 1) / task_tokens;
   const std::size_t places = std::size_t{1} << keys.key_bits;
@@ -23,28 +23,34 @@ Run count_dense(const Block& block, const NgramKeys& keys, Work& work) {
     const std::size_t end = std::min(begin + task_tokens, block.end);
     const auto order = keys.order;
     const auto shift = keys.token_bits;
+    const auto key_mask = static_cast<std::uint32_t>(places - 1);
     for_each_stretch(block.documents, begin, end, order, keys.vocab_size,
                      [&](const std::uint32_t* tokens, std::size_t count) {
                        std::uint32_t* const counts = table.data();
                        if (order == 1) {
                          for (std::size_t i = 0; i < count; ++i) ++counts[tokens[i]];
-                       } else {
+                       } else if (order == 2) {
                          for (std::size_t i = 1; i < count; ++i) ++counts[tokens[i - 1] << shift | tokens[i]];
+                       } else {
+                         std::uint32_t key = 0;
+                         for (std::size_t i = 0; i < count; ++i) {
+                           key = (key << shift | tokens[i]) & key_mask;
+                           counts[key] += static_cast<std::uint32_t>(i + 1 >= order);
+                         }
                        }
                      });
   });
 
-  RunWriter writer;
+  const auto sink = room.storage.memory_sink();
+  RunWriter<std::uint64_t> writer(*sink);
   for (std::size_t from = 0; from < places; from += emit_keys) {
     writer.write_each(std::min(emit_keys, places - from), [&](std::size_t i) {
       std::uint64_t count = 0;
       for (const auto& table : tables) count += table.empty() ? 0 : table[from + i];
-      return Entry{from + i, count};
+      return Entry<std::uint64_t>{from + i, count};
     });
   }
-  Run run;
-  run.append(writer.finish());
-  return run;
+  return sink->finish(writer.finish());
 }
 
 }  // namespace mixlaw

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -17,7 +18,6 @@ constexpr std::size_t sample_stretches = 1024;
 constexpr std::size_t sample_tokens = 256;
 // A group's pairs should fit in the second-level cache, and the lines that gather them, too.
 constexpr std::size_t group_pairs = std::size_t{1} << 15;
-constexpr std::size_t most_groups = 512;
 
 std::vector<std::uint32_t> sample_masses(const Block& block, const NgramKeys& keys) {
   std::vector<std::uint32_t> mass(keys.vocab_size);
@@ -36,7 +36,7 @@ std::vector<std::uint32_t> sample_masses(const Block& block, const NgramKeys& ke
 template <class Low>
 class GroupCounter {
  public:
-  explicit GroupCounter(unsigned token_bits) : token_bits_(token_bits), row_(token_bits) {}
+  GroupCounter(unsigned token_bits, RunSink& sink) : token_bits_(token_bits), row_(token_bits), writer_(sink) {}
 
   // The rows of the first tokens [first, last).
   std::vector<Segment> count(const PairGroups& pairs, std::size_t group, std::uint32_t first, std::uint32_t last) {
@@ -81,34 +81,36 @@ class GroupCounter {
 
   unsigned token_bits_;
   Row<std::uint32_t> row_;
-  RunWriter writer_;
+  RunWriter<std::uint64_t> writer_;
   std::vector<std::uint32_t> ends_;
   std::vector<Low> seconds_;
 };
 
 template <class Low>
-Run count_groups(const PairGroups& pairs, const Grouping& grouping, const NgramKeys& keys, Work& work) {
+Run count_groups(const PairGroups& pairs, const Grouping& grouping, const NgramKeys& keys, RunSink& sink, Work& work) {
   std::vector<std::unique_ptr<GroupCounter<Low>>> counters(work.threads());
   std::vector<std::vector<Segment>> counted(grouping.groups());
   work.for_each(grouping.groups(), [&](unsigned worker, std::size_t group) {
-    if (!counters[worker]) counters[worker] = std::make_unique<GroupCounter<Low>>(keys.token_bits);
+    if (!counters[worker]) counters[worker] = std::make_unique<GroupCounter<Low>>(keys.token_bits, sink);
     counted[group] = counters[worker]->count(pairs, group, grouping.first[group], grouping.first[group + 1]);
   });
-  Run run;
-  for (auto& segments : counted) run.append(std::move(segments));
-  return run;
+  std::vector<Segment> all;
+  for (auto& segments : counted) {
+    all.insert(all.end(), std::make_move_iterator(segments.begin()), std::make_move_iterator(segments.end()));
+  }
+  return sink.finish(std::move(all));
 }
 
 }  // namespace
 
-Run count_partitioned(const Block& block, const NgramKeys& keys, PairMemory& memory, Work& work) {
+Run count_partitioned(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
   const std::size_t size = block.end - block.begin;
   const std::size_t tasks = (size + task_tokens - 1) / task_tokens;
   const std::size_t groups = std::clamp<std::size_t>(size / group_pairs, 1, most_groups);
   const Grouping grouping = make_grouping(sample_masses(block, keys), groups, std::size_t{1} << (32 - keys.token_bits));
 
   const std::size_t writers = std::min<std::size_t>(work.threads(), tasks);
-  PairGroups pairs(memory, grouping, size, writers);
+  PairGroups pairs(room.pairs, grouping, size, writers);
   std::vector<std::unique_ptr<PairSorter>> sorters(writers);
   work.for_each(tasks, [&](unsigned worker, std::size_t task) {
     if (!sorters[worker]) sorters[worker] = std::make_unique<PairSorter>(pairs, worker, grouping, keys.token_bits);
@@ -121,8 +123,9 @@ Run count_partitioned(const Block& block, const NgramKeys& keys, PairMemory& mem
   for (const auto& sorter : sorters) {
     if (sorter) sorter->finish();
   }
-  return keys.token_bits <= 16 ? count_groups<std::uint16_t>(pairs, grouping, keys, work)
-                               : count_groups<std::uint32_t>(pairs, grouping, keys, work);
+  const auto sink = room.storage.memory_sink();
+  return keys.token_bits <= 16 ? count_groups<std::uint16_t>(pairs, grouping, keys, *sink, work)
+                               : count_groups<std::uint32_t>(pairs, grouping, keys, *sink, work);
 }
 
 }  // namespace mixlaw

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <iterator>
+#include <memory>
 #include <utility>
 
 #include "mixlaw/block.hpp"
@@ -9,64 +11,111 @@
 namespace mixlaw {
 namespace {
 
-constexpr std::size_t task_tokens = std::size_t{1} << 20;
 constexpr unsigned digit_bits = 8;
+constexpr std::size_t digits = std::size_t{1} << digit_bits;
+// Keys of tails that are sorted together.
+constexpr std::size_t tail_keys = std::size_t{1} << 17;
 
 // Sorts by the low `key_bits` bits, lowest digit first; `spare` is working room of the same size.
-void radix_sort(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& spare, unsigned key_bits) {
+template <class Key>
+void radix_sort(std::vector<Key>& keys, std::vector<Key>& spare, unsigned key_bits) {
   for (unsigned shift = 0; shift < key_bits; shift += digit_bits) {
-    std::array<std::size_t, std::size_t{1} << digit_bits> place{};
-    const auto digit = [shift](std::uint64_t key) { return (key >> shift) & ((1u << digit_bits) - 1); };
-    for (const std::uint64_t key : keys) ++place[digit(key)];
+    std::array<std::size_t, digits> place{};
+    const auto digit = [shift](Key key) { return static_cast<std::size_t>((key >> shift) & (digits - 1)); };
+    for (const Key key : keys) ++place[digit(key)];
     if (place[digit(keys[0])] == keys.size()) continue;
     std::size_t sum = 0;
     for (std::size_t& p : place) p = std::exchange(sum, sum + p);
-    for (const std::uint64_t key : keys) spare[place[digit(key)]++] = key;
+    for (const Key key : keys) spare[place[digit(key)]++] = key;
     keys.swap(spare);
   }
 }
 
-std::vector<Segment> encode(const std::vector<std::uint64_t>& sorted) {
-  RunWriter writer;
+template <class Key>
+RunPtr encode(const std::vector<Key>& sorted, const RunStorage& storage) {
+  const auto sink = storage.memory_sink();
+  RunWriter<Key> writer(*sink);
   for (std::size_t i = 0; i < sorted.size();) {
     std::size_t end = i + 1;
     while (end < sorted.size() && sorted[end] == sorted[i]) ++end;
     writer.write(sorted[i], end - i);
     i = end;
   }
-  return writer.finish();
+  return std::make_shared<const Run>(sink->finish(writer.finish()));
+}
+
+Run merged(const std::vector<RunPtr>& runs, const NgramKeys& keys, const RunStorage& storage, Work& work) {
+  if (runs.empty()) return {};
+  if (runs.size() == 1) return *runs.front();
+  const auto sink = storage.memory_sink();
+  return merge_runs(sources_of(runs, keys), keys, *sink, work);
+}
+
+template <class Key>
+Run sort_blocks(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
+  const std::size_t size = block.end - block.begin;
+  const std::size_t tasks = (size + room.task_tokens - 1) / room.task_tokens;
+  const Key key_mask = (Key{1} << keys.key_bits) - 1;
+  std::vector<RunPtr> counted(tasks);
+  work.for_each(tasks, [&](unsigned, std::size_t task) {
+    const std::size_t begin = block.begin + task * room.task_tokens;
+    const std::size_t end = std::min(begin + room.task_tokens, block.end);
+    std::vector<Key> found;
+    found.reserve(end - begin);
+    for_each_stretch(block.documents, begin, end, keys.order, keys.vocab_size,
+                     [&](const std::uint32_t* tokens, std::size_t count) {
+                       Key key = 0;
+                       for (unsigned i = 0; i + 1 < keys.order; ++i) key = key << keys.token_bits | tokens[i];
+                       for (std::size_t i = keys.order - 1; i < count; ++i) {
+                         key = (key << keys.token_bits | tokens[i]) & key_mask;
+                         found.push_back(key);
+                       }
+                     });
+    std::vector<Key> spare(found.size());
+    if (!found.empty()) radix_sort(found, spare, keys.key_bits);
+    counted[task] = encode(found, room.storage);
+  });
+  return merged(counted, keys, room.storage, work);
+}
+
+template <class Key>
+Run sort_tails(const Block& block, const NgramKeys& keys, const RunStorage& storage, Work& work) {
+  const Documents& documents = block.documents;
+  const std::int64_t* const last = documents.offsets + documents.count + 1;
+  const std::int64_t* end = std::upper_bound(documents.offsets + 1, last, static_cast<std::int64_t>(block.begin));
+  std::vector<RunPtr> counted;
+  std::vector<Key> found;
+  const auto close = [&] {
+    if (found.empty()) return;
+    std::sort(found.begin(), found.end());
+    counted.push_back(encode(found, storage));
+    found.clear();
+    work.poll();
+  };
+  std::array<std::uint32_t, max_order> tokens;
+  for (; end != last && *end <= static_cast<std::int64_t>(block.end); ++end) {
+    if (*end - end[-1] < static_cast<std::int64_t>(keys.order)) continue;
+    load_tokens(documents.tokens, static_cast<std::size_t>(*end) - keys.order, keys.order, keys.vocab_size,
+                tokens.data());
+    Key key = 0;
+    for (unsigned i = 0; i < keys.order; ++i) key = key << keys.token_bits | tokens[i];
+    found.push_back(key);
+    if (found.size() == tail_keys) close();
+  }
+  close();
+  return merged(counted, keys, storage, work);
 }
 
 }  // namespace
 
-Run count_sorted(const Block& block, const NgramKeys& keys, Work& work) {
-  const std::size_t size = block.end - block.begin;
-  const std::size_t tasks = (size + task_tokens - 1) / task_tokens;
-  std::vector<RunPtr> runs(tasks);
-  work.for_each(tasks, [&](unsigned, std::size_t task) {
-    const std::size_t begin = block.begin + task * task_tokens;
-    const std::size_t end = std::min(begin + task_tokens, block.end);
-    std::vector<std::uint64_t> found;
-    found.reserve(end - begin);
-    for_each_stretch(block.documents, begin, end, keys.order, keys.vocab_size,
-                     [&](const std::uint32_t* tokens, std::size_t count) {
-                       if (keys.order == 1) {
-                         found.insert(found.end(), tokens, tokens + count);
-                       } else {
-                         for (std::size_t i = 1; i < count; ++i) {
-                           found.push_back(std::uint64_t{tokens[i - 1]} << keys.token_bits | tokens[i]);
-                         }
-                       }
-                     });
-    auto run = std::make_shared<Run>();
-    if (!found.empty()) {
-      std::vector<std::uint64_t> spare(found.size());
-      radix_sort(found, spare, keys.key_bits);
-      run->append(encode(found));
-    }
-    runs[task] = std::move(run);
-  });
-  return merge_runs(runs, {}, keys, work);
+Run count_sorted(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
+  return keys.wide() ? sort_blocks<WideKey>(block, keys, room, work)
+                     : sort_blocks<std::uint64_t>(block, keys, room, work);
+}
+
+Run count_tails(const Block& block, const NgramKeys& keys, const RunStorage& storage, Work& work) {
+  return keys.wide() ? sort_tails<WideKey>(block, keys, storage, work)
+                     : sort_tails<std::uint64_t>(block, keys, storage, work);
 }
 
 }  // namespace mixlaw

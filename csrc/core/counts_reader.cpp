@@ -10,7 +10,7 @@ constexpr std::size_t rows_a_poll = std::size_t{1} << 20;
 }  // namespace
 
 void CountsReader::read(std::size_t rows, std::uint32_t* ngrams, std::uint64_t* counts, Work& work) {
-  const std::uint64_t token_mask = (std::uint64_t{1} << keys_.token_bits) - 1;
+  const WideKey token_mask = (WideKey{1} << keys_.token_bits) - 1;
   for (std::size_t done = 0; done < rows;) {
     const std::size_t stop = done + std::min(rows - done, rows_a_poll);
     read_ += stop - done;

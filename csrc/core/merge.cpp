@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -12,15 +13,21 @@ namespace {
 
 // Compressed input of one task: some milliseconds of work.
 constexpr std::size_t task_bytes = std::size_t{1} << 22;
+constexpr std::size_t steps_a_poll = std::size_t{1} << 16;
 
-// Keys that cut the runs into ranges of about task_bytes each; begins with 0 and ends with end_key.
-std::vector<std::uint64_t> cut(const std::vector<RunPtr>& runs) {
-  std::vector<std::pair<std::uint64_t, std::size_t>> starts;
-  for (const RunPtr& run : runs) {
-    for (const Segment& segment : run->segments) starts.emplace_back(segment.first_key, segment.bytes.size());
+// Keys that cut the views into ranges of about task_bytes each; begins with 0 and ends with end_key. They are multiples
+// of 2^whole_bits.
+template <class Key>
+std::vector<Key> cut(const Sources& sources, unsigned whole_bits) {
+  std::vector<std::pair<Key, std::size_t>> starts;
+  for (const RunView& view : sources.plus) {
+    for (const Segment& segment : view.run->segments) {
+      const auto key = static_cast<Key>(segment.first_key >> view.shift);
+      starts.emplace_back(key >> whole_bits << whole_bits, segment.size);
+    }
   }
   std::sort(starts.begin(), starts.end());
-  std::vector<std::uint64_t> cuts{0};
+  std::vector<Key> cuts{0};
   std::size_t bytes = 0;
   for (const auto& [key, size] : starts) {
     if (bytes >= task_bytes && key > cuts.back()) {
@@ -29,53 +36,37 @@ std::vector<std::uint64_t> cut(const std::vector<RunPtr>& runs) {
     }
     bytes += size;
   }
-  cuts.push_back(RunCursor::end_key);
+  cuts.push_back(RunCursor<Key>::end_key);
   return cuts;
 }
 
-std::vector<RunCursor> cursors_at(const std::vector<RunPtr>& runs, std::uint64_t from) {
-  std::vector<RunCursor> cursors;
-  cursors.reserve(runs.size());
-  for (const RunPtr& run : runs) cursors.emplace_back(*run, from);
+template <class Key>
+std::vector<RunCursor<Key>> cursors_at(const std::vector<RunView>& views, Key from) {
+  std::vector<RunCursor<Key>> cursors;
+  cursors.reserve(views.size());
+  for (const RunView& view : views) cursors.emplace_back(view, from);
   return cursors;
-}
-
-// A run of what the lists hold; keys ascend, and may repeat in neighbours.
-RunPtr sum_by_key(const std::vector<std::vector<Entry>>& lists) {
-  RunWriter writer;
-  Entry sum{0, 0};
-  for (const auto& list : lists) {
-    for (const Entry& entry : list) {
-      if (entry.key != sum.key) writer.write(std::exchange(sum.key, entry.key), std::exchange(sum.count, 0));
-      sum.count += entry.count;
-    }
-  }
-  writer.write(sum.key, sum.count);
-  auto run = std::make_shared<Run>();
-  run->append(writer.finish());
-  return run;
 }
 
 // Merges the keys of [from, to), and calls use(base) for every row, or part of one, that `row` then holds and use
 // empties.
-template <class Use>
-void for_each_row(const std::vector<RunPtr>& plus, const std::vector<RunPtr>& minus, std::uint64_t from,
-                  std::uint64_t to, unsigned low_bits, Row<std::uint64_t>& row, Use&& use) {
-  std::vector<RunCursor> adding = cursors_at(plus, from);
-  std::vector<RunCursor> taking = cursors_at(minus, from);
-  const std::uint64_t low_mask = (std::uint64_t{1} << low_bits) - 1;
+template <class Key, class Use>
+void for_each_row(const Sources& sources, Key from, Key to, unsigned low_bits, Row<std::uint64_t>& row, Use&& use) {
+  std::vector<RunCursor<Key>> adding = cursors_at(sources.plus, from);
+  std::vector<RunCursor<Key>> taking = cursors_at(sources.minus, from);
+  const Key low_mask = (Key{1} << low_bits) - 1;
   for (;;) {
-    std::uint64_t least = RunCursor::end_key;
-    for (const RunCursor& cursor : adding) least = std::min(least, cursor.key());
+    Key least = RunCursor<Key>::end_key;
+    for (const RunCursor<Key>& cursor : adding) least = std::min(least, cursor.key());
     if (least >= to) return;
-    const std::uint64_t base = least & ~low_mask;
-    const std::uint64_t end = std::min(base + low_mask + 1, to);
-    for (RunCursor& cursor : adding) {
+    const Key base = least & ~low_mask;
+    const Key end = std::min<Key>(base + low_mask + 1, to);
+    for (RunCursor<Key>& cursor : adding) {
       for (; cursor.key() < end; cursor.next()) {
         row.add(static_cast<std::uint32_t>(cursor.key() & low_mask), cursor.count());
       }
     }
-    for (RunCursor& cursor : taking) {
+    for (RunCursor<Key>& cursor : taking) {
       for (; cursor.key() < end; cursor.next()) {
         row.subtract(static_cast<std::uint32_t>(cursor.key() & low_mask), cursor.count());
       }
@@ -99,43 +90,130 @@ class Rows {
   std::vector<std::unique_ptr<Row<std::uint64_t>>> rows_;
 };
 
-}  // namespace
+std::vector<Segment> joined(std::vector<std::vector<Segment>> lists) {
+  std::vector<Segment> all;
+  for (auto& list : lists) {
+    all.insert(all.end(), std::make_move_iterator(list.begin()), std::make_move_iterator(list.end()));
+  }
+  return all;
+}
 
-Run merge_runs(const std::vector<RunPtr>& plus, const std::vector<RunPtr>& minus, const NgramKeys& keys, Work& work) {
-  if (plus.size() == 1 && minus.empty()) return *plus.front();
-  const std::vector<std::uint64_t> cuts = cut(plus);
+template <class Key>
+Run merge_as(const Sources& sources, const NgramKeys& keys, RunSink& sink, Work& work) {
+  const std::vector<Key> cuts = cut<Key>(sources, 0);
   std::vector<std::vector<Segment>> merged(cuts.size() - 1);
   Rows rows(keys, work);
   work.for_each(merged.size(), [&](unsigned worker, std::size_t task) {
-    RunWriter writer;
+    RunWriter<Key> writer(sink);
     Row<std::uint64_t>& row = rows.of(worker);
-    for_each_row(plus, minus, cuts[task], cuts[task + 1], keys.low_bits, row,
-                 [&](std::uint64_t base) { row.write(writer, base); });
+    for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row,
+                      [&](Key base) { row.write(writer, base); });
     merged[task] = writer.finish();
   });
-  Run run;
-  for (auto& segments : merged) run.append(std::move(segments));
-  return run;
+  return sink.finish(joined(std::move(merged)));
 }
 
-Summary summarize(const std::vector<RunPtr>& runs, const NgramKeys& keys, Work& work) {
-  const std::vector<std::uint64_t> cuts = cut(runs);
+// With a sink, prefixes as well.
+template <class Key>
+Summary summarize_as(const Sources& sources, const NgramKeys& keys, RunSink* sink, Work& work) {
+  const std::vector<Key> cuts = cut<Key>(sources, sink == nullptr ? 0 : keys.token_bits);
   std::vector<CountTally> tallies(work.threads());
-  std::vector<std::vector<Entry>> prefixes(cuts.size() - 1);
+  std::vector<std::vector<Segment>> prefixes(cuts.size() - 1);
   Rows rows(keys, work);
   work.for_each(prefixes.size(), [&](unsigned worker, std::size_t task) {
     Row<std::uint64_t>& row = rows.of(worker);
     CountTally& tally = tallies[worker];
-    for_each_row(runs, {}, cuts[task], cuts[task + 1], keys.low_bits, row, [&](std::uint64_t base) {
+    if (sink == nullptr) {
+      for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row,
+                        [&](Key) { row.drain([&](std::uint64_t count) { tally.add(count); }); });
+      return;
+    }
+    RunWriter<Key> writer(*sink);
+    Entry<Key> prefix{0, 0};
+    for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row, [&](Key base) {
       std::uint64_t sum = 0;
       row.drain([&](std::uint64_t count) {
         tally.add(count);
         sum += count;
       });
-      prefixes[task].push_back({base >> keys.token_bits, sum});
+      // Rows of a large vocabulary come in parts.
+      const Key here = base >> keys.token_bits;
+      if (here != prefix.key) {
+        writer.write(prefix.key, prefix.count);
+        prefix = {here, 0};
+      }
+      prefix.count += sum;
     });
+    writer.write(prefix.key, prefix.count);
+    prefixes[task] = writer.finish();
   });
-  return {count_of_counts(tallies), sum_by_key(prefixes)};
+  Summary summary;
+  summary.counts = count_of_counts(tallies);
+  if (sink != nullptr) summary.prefixes = sink->finish(joined(std::move(prefixes)));
+  return summary;
+}
+
+template <class Key>
+Difference difference_as(const RunPtr& a, const RunPtr& b, RunSink& above, RunSink& below, Work& work) {
+  RunCursor<Key> in_a({a, 0}, 0);
+  RunCursor<Key> in_b({b, 0}, 0);
+  RunWriter<Key> to_above(above);
+  RunWriter<Key> to_below(below);
+  for (std::size_t steps = 0;; ++steps) {
+    if (steps % steps_a_poll == 0) work.poll();
+    const Key key = std::min(in_a.key(), in_b.key());
+    if (key == RunCursor<Key>::end_key) break;
+    const std::uint64_t of_a = in_a.key() == key ? in_a.count() : 0;
+    const std::uint64_t of_b = in_b.key() == key ? in_b.count() : 0;
+    to_above.write(key, of_a - std::min(of_a, of_b));
+    to_below.write(key, of_b - std::min(of_a, of_b));
+    if (in_a.key() == key) in_a.next();
+    if (in_b.key() == key) in_b.next();
+  }
+  return {above.finish(to_above.finish()), below.finish(to_below.finish())};
+}
+
+void add_views(std::vector<RunView>& views, const std::vector<RunPtr>& runs, unsigned shift) {
+  for (const RunPtr& run : runs) views.push_back({run, shift});
+}
+
+}  // namespace
+
+void Sources::add(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer) {
+  add_views(plus, runs, longer * keys.token_bits);
+  wide = wide || keys.wide();
+}
+
+void Sources::subtract(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer) {
+  add_views(minus, runs, longer * keys.token_bits);
+  wide = wide || keys.wide();
+}
+
+Sources sources_of(const std::vector<RunPtr>& runs, const NgramKeys& keys) {
+  Sources sources;
+  sources.add(runs, keys);
+  return sources;
+}
+
+Run merge_runs(const Sources& sources, const NgramKeys& keys, RunSink& sink, Work& work) {
+  return sources.wide ? merge_as<WideKey>(sources, keys, sink, work)
+                      : merge_as<std::uint64_t>(sources, keys, sink, work);
+}
+
+CountOfCounts tally(const Sources& sources, const NgramKeys& keys, Work& work) {
+  return sources.wide ? summarize_as<WideKey>(sources, keys, nullptr, work).counts
+                      : summarize_as<std::uint64_t>(sources, keys, nullptr, work).counts;
+}
+
+Summary summarize(const Sources& sources, const NgramKeys& keys, RunSink& prefix_sink, Work& work) {
+  return sources.wide ? summarize_as<WideKey>(sources, keys, &prefix_sink, work)
+                      : summarize_as<std::uint64_t>(sources, keys, &prefix_sink, work);
+}
+
+Difference difference(const RunPtr& a, const RunPtr& b, const NgramKeys& keys, RunSink& above, RunSink& below,
+                      Work& work) {
+  return keys.wide() ? difference_as<WideKey>(a, b, above, below, work)
+                     : difference_as<std::uint64_t>(a, b, above, below, work);
 }
 
 }  // namespace mixlaw

@@ -1,14 +1,19 @@
 #include "mixlaw/ngram_counter.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
-#include <string>
 #include <utility>
 
+#include "mixlaw/block.hpp"
 #include "mixlaw/entropy.hpp"
 
 namespace mixlaw {
@@ -17,36 +22,63 @@ namespace {
 constexpr std::chrono::milliseconds turn_interval{50};
 constexpr std::size_t documents_a_poll = std::size_t{1} << 16;
 
-// What counting pairs leaves out, and counts too much, if the tokens are to be read off the pairs.
-struct Ends {
-  std::vector<std::uint32_t> tails;
-  std::vector<std::uint32_t> history;
-  std::uint64_t pairs = 0;
+// Puts a run into a table of a count file; one without counts is left out.
+class TableSink : public RunSink {
+ public:
+  TableSink(CountFileWriter& writer, TableKind kind, unsigned order) : writer_(writer), kind_(kind), order_(order) {}
+
+  Segment keep(WideKey first_key, std::uint64_t entries, const std::uint8_t* bytes, std::size_t size) override {
+    return writer_.keep(first_key, entries, bytes, size);
+  }
+  Run finish(std::vector<Segment> segments) override {
+    if (!segments.empty()) writer_.add_table(kind_, order_, segments);
+    return {};
+  }
+
+ private:
+  CountFileWriter& writer_;
+  TableKind kind_;
+  unsigned order_;
 };
 
-Ends find_ends(const Documents& documents, std::size_t context, std::uint64_t vocab_size, Work& work) {
-  const auto token_at = [&](std::size_t position) {
-    std::uint32_t token = 0;
-    load_tokens(documents.tokens, position, 1, vocab_size, &token);
-    return token;
-  };
-  Ends ends;
+// Waits until a file is on the disk.
+void sync_file(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw FileError(errno, path);
+  const int error = fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  if (error != 0) throw FileError(error, path);
+}
+
+// How many n-grams end behind the first `context` tokens.
+std::uint64_t count_ngrams(const Documents& documents, std::size_t context, std::size_t n, Work& work) {
+  const auto ngrams_in = [n](std::size_t tokens) { return tokens < n ? 0 : tokens - n + 1; };
+  std::uint64_t total = 0;
   for (std::size_t d = 0; d < documents.count; ++d) {
     if (d % documents_a_poll == 0) work.poll();
     const auto begin = static_cast<std::size_t>(documents.offsets[d]);
     const auto end = static_cast<std::size_t>(documents.offsets[d + 1]);
-    if (begin == end) continue;
-    ends.pairs += end - begin - 1;
-    if (end > context) ends.tails.push_back(token_at(end - 1));
-    if (begin < context && context < end) ends.history.push_back(token_at(context - 1));
+    total += ngrams_in(end - begin) - ngrams_in(std::clamp(context, begin, end) - begin);
   }
-  return ends;
+  return total;
 }
 
-Documents one_document(const std::vector<std::uint32_t>& tokens, std::int64_t (&offsets)[2]) {
-  offsets[0] = 0;
-  offsets[1] = static_cast<std::int64_t>(tokens.size());
-  return {{tokens.data(), tokens.size(), TokenType::u32}, offsets, 1};
+CounterSettings checked(CounterSettings settings) {
+  if (settings.order < 1 || settings.order > static_cast<std::int64_t>(max_order)) {
+    throw std::invalid_argument("order must be from 1 to 5, not " + std::to_string(settings.order));
+  }
+  if (settings.vocab_size < 1 || settings.vocab_size > NgramCounter::max_vocab_size) {
+    throw std::invalid_argument("vocab_size must be from 1 to 2147483648 (2**31), not " +
+                                std::to_string(settings.vocab_size));
+  }
+  const auto order = static_cast<unsigned>(settings.order);
+  if (order * token_bits_for(static_cast<std::uint64_t>(settings.vocab_size)) > max_key_bits) {
+    throw std::invalid_argument("order " + std::to_string(order) + " takes a vocab_size of at most " +
+                                std::to_string(std::uint64_t{1} << (max_key_bits / order)) + ", not " +
+                                std::to_string(settings.vocab_size));
+  }
+  if (settings.threads == 0) settings.threads = std::max(std::thread::hardware_concurrency(), 1u);
+  return settings;
 }
 
 }  // namespace
@@ -79,25 +111,25 @@ class NgramCounter::Turn {
   NgramCounter& counter_;
 };
 
-// Rolls the stores back unless it was committed.
+// Rolls back what was staged unless it was committed.
 class NgramCounter::Change {
  public:
   explicit Change(NgramCounter& counter) : counter_(counter) {}
   ~Change() {
     if (committed_) return;
-    counter_.ngrams_.rollback();
-    counter_.tails_.rollback();
-    counter_.history_.rollback();
+    for (Store* store : counter_.stores()) store->staged.clear();
+    counter_.pending_.rollback();
+    counter_.pending_history_.rollback();
   }
   Change(const Change&) = delete;
   Change& operator=(const Change&) = delete;
 
-  void commit(const Totals& totals) noexcept {
-    counter_.ngrams_.commit();
-    counter_.tails_.commit();
-    counter_.history_.commit();
+  void commit(const Totals& totals) {
+    counter_.commit_staged();
+    counter_.pending_.commit();
+    counter_.pending_history_.commit();
     counter_.totals_ = totals;
-    counter_.summary_.reset();
+    counter_.known_.reset();
     committed_ = true;
   }
 
@@ -106,53 +138,77 @@ class NgramCounter::Change {
   bool committed_ = false;
 };
 
-NgramCounter::NgramCounter(std::int64_t vocab_size, std::int64_t order, unsigned threads)
-    : vocab_size_(vocab_size),
-      order_(order),
-      threads_(threads > 0 ? threads : std::max(std::thread::hardware_concurrency(), 1u)),
-      ngrams_(keys(order)),
-      tails_(keys(1)),
-      history_(keys(1)) {}
+NgramCounter::NgramCounter(const CounterSettings& settings)
+    : settings_(checked(settings)),
+      plan_(make_plan(settings_.memory_limit, settings_.threads, keys(settings_.order))),
+      storage_(plan_.run_bytes, settings_.folder, settings_.file_life),
+      ngrams_(keys(settings_.order), storage_) {
+  for (std::int64_t n = 1; n < settings_.order; ++n) {
+    tails_.emplace_back(keys(n), storage_);
+    history_.emplace_back(keys(n), storage_);
+  }
+}
 
 NgramKeys NgramCounter::keys(std::int64_t n) const {
-  if (order_ < 1 || order_ > max_order) {
-    throw std::invalid_argument("order must be 1 or 2, not " + std::to_string(order_));
+  if (n < 1 || n > settings_.order) {
+    throw std::invalid_argument("n must be from 1 to the counter's order " + std::to_string(settings_.order) +
+                                ", not " + std::to_string(n));
   }
-  if (vocab_size_ < 1 || vocab_size_ > max_vocab_size) {
-    throw std::invalid_argument("vocab_size must be from 1 to 2147483648 (2**31), not " + std::to_string(vocab_size_));
+  return {static_cast<unsigned>(n), static_cast<std::uint64_t>(settings_.vocab_size)};
+}
+
+std::vector<NgramCounter::Store*> NgramCounter::stores() {
+  std::vector<Store*> all{&ngrams_};
+  for (Store& store : tails_) all.push_back(&store);
+  for (Store& store : history_) all.push_back(&store);
+  return all;
+}
+
+std::uint64_t NgramCounter::run_bytes(const StopCheck& stop) {
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  finish_pending(work);
+  std::uint64_t bytes = 0;
+  for (Store* store : stores()) {
+    for (const RunPtr& run : store->runs.runs()) bytes += run->bytes;
   }
-  if (n < 1 || n > order_) {
-    throw std::invalid_argument("n must be from 1 to the counter's order " + std::to_string(order_) + ", not " +
-                                std::to_string(n));
-  }
-  return {static_cast<unsigned>(n), static_cast<std::uint64_t>(vocab_size_)};
+  return bytes;
 }
 
 void NgramCounter::update(const Documents& documents, std::int64_t context, const StopCheck& stop) {
   check_documents(documents);
   const std::size_t size = documents.tokens.size;
-  if (context < 0 || context >= order_) {
-    throw std::invalid_argument("context must be from 0 to " + std::to_string(order_ - 1) + ", below the order, not " +
-                                std::to_string(context));
+  if (context < 0 || context >= settings_.order) {
+    throw std::invalid_argument("context must be from 0 to " + std::to_string(settings_.order - 1) +
+                                ", below the order, not " + std::to_string(context));
   }
   const auto history = static_cast<std::size_t>(context);
   if (history > size) {
     throw std::invalid_argument("context is " + std::to_string(context) + " but tokens hold " + std::to_string(size));
   }
   const std::uint64_t vocab_size = keys(1).vocab_size;
-  Work work(threads_, stop);
+  Work work(settings_.threads, stop);
   const Turn turn(*this, work);
+  settle(work);
+  // Document borders mean nothing to single tokens.
+  const std::int64_t whole[] = {0, static_cast<std::int64_t>(size)};
+  const Documents input = settings_.order == 1 ? Documents{documents.tokens, whole, 1} : documents;
+  // Inputs from this size on are counted where they lie.
+  const bool large = PendingDocuments::bytes_for(size, input.count) > plan_.pending_bytes / 2;
+  if (!large && pending_.bytes() + PendingDocuments::bytes_for(size, input.count) > plan_.pending_bytes) {
+    count_pending(work);
+  }
   Change change(*this);
   try {
-    Totals more{size - history};
-    ngrams_.stage(documents, work);
-    if (order_ == 2) {
-      const Ends ends = find_ends(documents, history, vocab_size, work);
-      std::int64_t tail_offsets[2];
-      std::int64_t history_offsets[2];
-      tails_.stage(one_document(ends.tails, tail_offsets), work);
-      history_.stage(one_document(ends.history, history_offsets), work);
-      more[1] = ends.pairs;
+    Totals more{};
+    for (unsigned n = 1; n <= settings_.order; ++n) more[n - 1] = count_ngrams(input, history, n, work);
+    if (large) {
+      stage_documents(input, work);
+      PendingDocuments past;
+      past.add(input, 0, history, vocab_size);
+      stage_history(past.documents(), work);
+    } else {
+      gather(input, history);
     }
     change.commit(sum_of_totals(more));
   } catch (const TokenError& error) {
@@ -162,47 +218,214 @@ void NgramCounter::update(const Documents& documents, std::int64_t context, cons
   }
 }
 
+void NgramCounter::gather(const Documents& documents, std::size_t context) {
+  pending_.reserve(plan_.pending_bytes);
+  pending_.add(documents, 0, documents.tokens.size, keys(1).vocab_size);
+  pending_history_.add(documents, 0, context, keys(1).vocab_size);
+}
+
+// Stages all n-grams that lie in the documents.
+void NgramCounter::stage_documents(const Documents& documents, Work& work) {
+  const std::size_t size = documents.tokens.size;
+  const std::size_t blocks = (size + plan_.block_tokens - 1) / plan_.block_tokens;
+  const BlockRoom room{storage_, plan_.task_tokens, pairs_};
+  std::size_t begin = 0;
+  for (std::size_t block = 0; block < blocks; ++block) {
+    // Blocks of like size.
+    const std::size_t end = begin + (size - begin) / (blocks - block);
+    ngrams_.staged.push(count_block({documents, begin, end}, ngrams_.runs.keys(), room, work));
+    for (Store& store : tails_) {
+      store.staged.push(count_tails({documents, begin, end}, store.runs.keys(), storage_, work));
+    }
+    for (Store* store : stores()) store->staged.compact(work);
+    relieve(work);
+    begin = end;
+  }
+}
+
+// Stages what the documents, which are history, would count too much.
+void NgramCounter::stage_history(const Documents& documents, Work& work) {
+  for (Store& store : history_) {
+    store.staged.push(count_tails({documents, 0, documents.tokens.size}, store.runs.keys(), storage_, work));
+  }
+}
+
+void NgramCounter::commit_staged() {
+  // Only making room may throw; it changes nothing.
+  std::vector<std::vector<RunPtr>> next;
+  for (Store* store : stores()) {
+    next.push_back(store->runs.runs());
+    next.back().insert(next.back().end(), store->staged.runs().begin(), store->staged.runs().end());
+  }
+  std::size_t i = 0;
+  for (Store* store : stores()) {
+    store->runs.replace(std::move(next[i++]));
+    store->staged.clear();
+  }
+}
+
+// Counts the small inputs.
+void NgramCounter::count_pending(Work& work) {
+  if (pending_.empty()) return;
+  Change change(*this);
+  stage_documents(pending_.documents(), work);
+  stage_history(pending_history_.documents(), work);
+  commit_staged();
+  pending_.clear();
+  pending_history_.clear();
+}
+
+// The same, when there will likely be no more of them.
+void NgramCounter::finish_pending(Work& work) {
+  count_pending(work);
+  pending_ = {};
+  pending_history_ = {};
+  pairs_ = {};
+  settle(work);
+}
+
+// Keeps the committed runs few, and within the memory that they may take.
+void NgramCounter::settle(Work& work) {
+  for (Store* store : stores()) store->runs.compact(work);
+  relieve(work);
+}
+
+void NgramCounter::relieve(Work& work) {
+  while (storage_.in_memory() > storage_.most_memory()) {
+    RunStack* heaviest = nullptr;
+    for (Store* store : stores()) {
+      for (RunStack* stack : {&store->runs, &store->staged}) {
+        if (heaviest == nullptr || stack->in_memory() > heaviest->in_memory()) heaviest = stack;
+      }
+    }
+    if (heaviest->in_memory() == 0) return;
+    heaviest->spill(work);
+  }
+}
+
 void NgramCounter::merge(NgramCounter& other, const StopCheck& stop) {
-  if (other.order_ != order_ || other.vocab_size_ != vocab_size_) {
+  if (other.settings_.order != settings_.order || other.settings_.vocab_size != settings_.vocab_size) {
     const auto describe = [](const NgramCounter& counter) {
-      return "order " + std::to_string(counter.order_) + " and vocab_size " + std::to_string(counter.vocab_size_);
+      return "order " + std::to_string(counter.order()) + " and vocab_size " + std::to_string(counter.vocab_size());
     };
     throw std::invalid_argument("cannot merge a counter of " + describe(other) + " into one of " + describe(*this));
   }
-  Work work(threads_, stop);
+  Work work(settings_.threads, stop);
   Totals more;
-  std::vector<RunPtr> ngrams;
-  std::vector<RunPtr> tails;
-  std::vector<RunPtr> history;
+  std::vector<std::vector<RunPtr>> runs;
   {
     // One turn at a time, so that two counters that merge each other cannot wait for each other.
     const Turn turn(other, work);
+    other.finish_pending(work);
     more = other.totals_;
-    ngrams = other.ngrams_.runs(work);
-    tails = other.tails_.runs(work);
-    history = other.history_.runs(work);
+    for (Store* store : other.stores()) runs.push_back(store->runs.runs());
   }
   const Turn turn(*this, work);
+  settle(work);
   Change change(*this);
   const Totals totals = sum_of_totals(more);
-  ngrams_.stage(ngrams, work);
-  tails_.stage(tails, work);
-  history_.stage(history, work);
+  std::size_t i = 0;
+  for (Store* store : stores()) {
+    for (const RunPtr& run : runs[i]) {
+      // Memory that another counter took is not within our limit.
+      store->staged.push({storage_.limited() && run->in_memory && &other != this
+                              ? storage_.copy(run, store->runs.keys(), work)
+                              : run});
+    }
+    ++i;
+    relieve(work);
+  }
+  change.commit(totals);
+}
+
+void NgramCounter::add_file(const CountFile& file, const StopCheck& stop) {
+  if (file.head.order != settings_.order || file.head.vocab_size != keys(1).vocab_size) {
+    throw std::invalid_argument("cannot add counts of order " + std::to_string(file.head.order) + " and vocab_size " +
+                                std::to_string(file.head.vocab_size) + " to those of order " +
+                                std::to_string(settings_.order) + " and vocab_size " +
+                                std::to_string(settings_.vocab_size));
+  }
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  settle(work);
+  Change change(*this);
+  const Totals totals = sum_of_totals(file.head.totals);
+  for (const Table& table : file.tables) store_of(table.kind, table.order).staged.push(table.run);
   change.commit(totals);
 }
 
 std::uint64_t NgramCounter::total(std::int64_t n, const StopCheck& stop) {
   keys(n);
-  Work work(threads_, stop);
+  Work work(settings_.threads, stop);
   const Turn turn(*this, work);
   return totals_[static_cast<std::size_t>(n - 1)];
 }
 
+// The n-grams, n below the order or known().prefixes unused: views of everything that holds such, without all but their
+// first `kept` tokens.
+Sources NgramCounter::sources(unsigned n, unsigned kept, Work& work) {
+  Sources found;
+  const auto order = static_cast<unsigned>(settings_.order);
+  if (n == order && kept == order) {
+    found.add(ngrams_.runs.runs(), ngrams_.runs.keys());
+    return found;
+  }
+  found.add({known(work).prefixes}, keys(order - 1), order - 1 - kept);
+  for (unsigned m = n; m < order; ++m) {
+    found.add(tails_[m - 1].runs.runs(), keys(m), m - kept);
+    found.subtract(history_[m - 1].runs.runs(), keys(m), m - kept);
+  }
+  return found;
+}
+
+const NgramCounter::Known& NgramCounter::known(Work& work) {
+  finish_pending(work);
+  if (known_) return *known_;
+  const NgramKeys& longest = ngrams_.runs.keys();
+  const Sources all = sources_of(ngrams_.runs.runs(), longest);
+  if (longest.order == 1) {
+    known_ = Known{tally(all, longest, work), nullptr};
+  } else {
+    std::uint64_t bytes = 0;
+    for (const RunPtr& run : ngrams_.runs.runs()) bytes += run->bytes;
+    const auto sink = storage_.sink(bytes, keys(settings_.order - 1));
+    Summary summary = summarize(all, longest, *sink, work);
+    known_ = Known{std::move(summary.counts), std::make_shared<const Run>(std::move(summary.prefixes))};
+  }
+  return *known_;
+}
+
 RunPtr NgramCounter::counts(std::int64_t n, const StopCheck& stop) {
-  keys(n);
-  Work work(threads_, stop);
+  const NgramKeys wanted = keys(n);
+  Work work(settings_.threads, stop);
   const Turn turn(*this, work);
-  return n == order_ ? ngrams_.merged(work) : all_tokens(work);
+  finish_pending(work);
+  if (n == settings_.order) return ngrams_.runs.merge(work);
+  const Sources found = sources(wanted.order, wanted.order, work);
+  std::uint64_t bytes = 0;
+  for (const RunView& view : found.plus) bytes += view.run->bytes;
+  const auto sink = storage_.sink(bytes, wanted);
+  return std::make_shared<const Run>(merge_runs(found, wanted, *sink, work));
+}
+
+std::uint64_t NgramCounter::count_of(const std::vector<std::int64_t>& ngram, const StopCheck& stop) {
+  const NgramKeys wanted = keys(static_cast<std::int64_t>(ngram.size()));
+  std::vector<std::uint32_t> tokens(ngram.size());
+  load_tokens({ngram.data(), ngram.size(), TokenType::i64}, 0, ngram.size(), wanted.vocab_size, tokens.data());
+  WideKey key = 0;
+  for (const std::uint32_t token : tokens) key = key << wanted.token_bits | token;
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  finish_pending(work);
+  const auto sum = [key](const std::vector<RunView>& views) {
+    std::uint64_t count = 0;
+    for (const RunView& view : views) {
+      for (RunCursor<WideKey> cursor(view, key); cursor.key() == key; cursor.next()) count += cursor.count();
+    }
+    return count;
+  };
+  const Sources found = sources(wanted.order, wanted.order, work);
+  return sum(found.plus) - sum(found.minus);
 }
 
 std::uint64_t NgramCounter::distinct(std::int64_t n, const StopCheck& stop) {
@@ -211,27 +434,137 @@ std::uint64_t NgramCounter::distinct(std::int64_t n, const StopCheck& stop) {
 }
 
 CountOfCounts NgramCounter::count_of_counts(std::int64_t n, const StopCheck& stop) {
-  keys(n);
-  Work work(threads_, stop);
+  const NgramKeys wanted = keys(n);
+  Work work(settings_.threads, stop);
   const Turn turn(*this, work);
-  return n == order_ ? summary(work).counts : count_of_tokens(all_tokens(work), work);
+  return histogram(wanted.order, work);
+}
+
+CountOfCounts NgramCounter::histogram(unsigned n, Work& work) {
+  const Known& longest = known(work);
+  return n == settings_.order ? longest.counts : tally(sources(n, n, work), keys(n), work);
+}
+
+// Of n-grams without their last token. Requires n of at least 2.
+CountOfCounts NgramCounter::histogram_of_prefixes(unsigned n, Work& work) {
+  return tally(sources(n, n - 1, work), keys(n - 1), work);
+}
+
+void NgramCounter::require_ngrams(unsigned n) const {
+  if (totals_[0] == 0) throw std::invalid_argument("no tokens were counted, so there is no entropy");
+  if (totals_[n - 1] > 0) return;
+  if (n == 2) throw std::invalid_argument("no pairs were counted, since every document holds one token: use order=1");
+  throw std::invalid_argument("no " + std::to_string(n) + "-grams were counted, since every document is shorter");
+}
+
+double NgramCounter::entropy_of(std::int64_t n, const StopCheck& stop) {
+  const NgramKeys wanted = keys(n);
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  require_ngrams(wanted.order);
+  return static_cast<double>(entropy(histogram(wanted.order, work)));
+}
+
+double NgramCounter::conditional_entropy_of(std::int64_t n, const StopCheck& stop) {
+  const NgramKeys wanted = keys(n);
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  require_ngrams(wanted.order);
+  const DoubleDouble joint = entropy(histogram(wanted.order, work));
+  if (n == 1) return static_cast<double>(joint);
+  return static_cast<double>(joint - entropy(histogram_of_prefixes(wanted.order, work)));
 }
 
 Entropies NgramCounter::entropies(const StopCheck& stop) {
-  Work work(threads_, stop);
+  Work work(settings_.threads, stop);
   const Turn turn(*this, work);
-  if (totals_[0] == 0) throw std::invalid_argument("no tokens were counted, so there is no entropy");
-  if (order_ == 2 && totals_[1] == 0) {
-    throw std::invalid_argument("no pairs were counted, since every document holds one token: use order=1");
-  }
-  const DoubleDouble joint = entropy(summary(work).counts);
-  if (order_ == 1) {
+  require_ngrams(1);
+  const double shannon = static_cast<double>(entropy(histogram(1, work)));
+  if (settings_.order == 1) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    return {static_cast<double>(joint), nan, nan};
+    return {shannon, nan, nan};
   }
-  const DoubleDouble of_firsts = entropy(count_of_tokens(summary(work).prefixes, work));
-  const DoubleDouble shannon = entropy(count_of_tokens(all_tokens(work), work));
-  return {static_cast<double>(shannon), static_cast<double>(joint), static_cast<double>(joint - of_firsts)};
+  require_ngrams(2);
+  const DoubleDouble joint = entropy(histogram(2, work));
+  const DoubleDouble of_firsts = entropy(histogram_of_prefixes(2, work));
+  return {shannon, static_cast<double>(joint), static_cast<double>(joint - of_firsts)};
+}
+
+void NgramCounter::write(const std::string& path, const std::string& metadata, const StopCheck& stop) {
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  finish_pending(work);
+  const NgramKeys& longest = ngrams_.runs.keys();
+  CountFileWriter writer(path, {longest.order, longest.vocab_size, totals_, metadata}, FileLife::lasting, nullptr);
+  const auto nothing = std::make_shared<const Run>();
+  const auto copy = [&](Store& plus, Store* minus, TableKind kind, TableKind kind_below) {
+    const NgramKeys& these = plus.runs.keys();
+    TableSink above(writer, kind, these.order);
+    TableSink below(writer, kind_below, these.order);
+    difference(plus.runs.merge(work), minus == nullptr ? nothing : minus->runs.merge(work), these, above, below, work);
+  };
+  copy(ngrams_, nullptr, TableKind::ngrams, TableKind::ngrams);
+  for (unsigned m = 1; m < longest.order; ++m) {
+    copy(tails_[m - 1], &history_[m - 1], TableKind::tails, TableKind::history);
+  }
+  writer.close(true);
+}
+
+NgramCounter::Saved NgramCounter::save(const StopCheck& stop) {
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  count_pending(work);
+  settle(work);
+  Saved saved{totals_, {}};
+  const auto add = [&](Store& store, TableKind kind) {
+    store.runs.save(work);
+    std::vector<std::string> files;
+    for (const RunPtr& run : store.runs.runs()) {
+      sync_file(run->file);
+      files.push_back(run->file);
+    }
+    saved.tables.push_back({kind, store.runs.keys().order, std::move(files)});
+  };
+  add(ngrams_, TableKind::ngrams);
+  for (Store& store : tails_) add(store, TableKind::tails);
+  for (Store& store : history_) add(store, TableKind::history);
+  return saved;
+}
+
+void NgramCounter::forget_others(const Saved& saved, const StopCheck& stop) {
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  std::vector<std::string> files;
+  for (const Saved::Table& table : saved.tables) files.insert(files.end(), table.files.begin(), table.files.end());
+  storage_.keep_only(files);
+}
+
+void NgramCounter::restore(const Saved& saved, const StopCheck& stop) {
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  Change change(*this);
+  for (const Saved::Table& table : saved.tables) {
+    Store& store = store_of(table.kind, table.order);
+    for (const std::string& path : table.files) {
+      const CountFile file = open_count_file(path);
+      if (file.head.order != table.order || file.head.vocab_size != keys(1).vocab_size || file.tables.size() != 1) {
+        throw CountFileError(path, 0, "holds other counts than the checkpoint says");
+      }
+      storage_.enter_file(path);
+      store.staged.push(file.tables[0].run);
+    }
+  }
+  change.commit(saved.totals);
+}
+
+// Throws std::invalid_argument where there is none.
+NgramCounter::Store& NgramCounter::store_of(TableKind kind, unsigned order) {
+  if (kind == TableKind::ngrams && order == settings_.order) return ngrams_;
+  if (kind != TableKind::ngrams && order >= 1 && order < settings_.order) {
+    return (kind == TableKind::tails ? tails_ : history_)[order - 1];
+  }
+  throw std::invalid_argument("no table of order " + std::to_string(order) + " belongs to a counter of order " +
+                              std::to_string(settings_.order));
 }
 
 NgramCounter::Totals NgramCounter::sum_of_totals(const Totals& more) const {
@@ -243,21 +576,6 @@ NgramCounter::Totals NgramCounter::sum_of_totals(const Totals& more) const {
     }
   }
   return sum;
-}
-
-const Summary& NgramCounter::summary(Work& work) {
-  if (!summary_) summary_ = summarize(ngrams_.runs(work), keys(order_), work);
-  return *summary_;
-}
-
-RunPtr NgramCounter::all_tokens(Work& work) {
-  std::vector<RunPtr> plus = tails_.runs(work);
-  plus.push_back(summary(work).prefixes);
-  return std::make_shared<const Run>(merge_runs(plus, history_.runs(work), keys(1), work));
-}
-
-CountOfCounts NgramCounter::count_of_tokens(const RunPtr& tokens, Work& work) const {
-  return summarize({tokens}, keys(1), work).counts;
 }
 
 }  // namespace mixlaw

@@ -8,18 +8,18 @@ namespace {
 // Where rows need not be whole: a table that fits in the second-level cache.
 constexpr unsigned part_of_row_bits = 16;
 
-unsigned bits_for(std::uint64_t vocab_size) {
+}  // namespace
+
+unsigned token_bits_for(std::uint64_t vocab_size) {
   unsigned bits = 1;
   while ((vocab_size - 1) >> bits != 0) ++bits;
   return bits;
 }
 
-}  // namespace
-
 NgramKeys::NgramKeys(unsigned order_, std::uint64_t vocab_size_)
     : order(order_),
       vocab_size(vocab_size_),
-      token_bits(bits_for(vocab_size_)),
+      token_bits(token_bits_for(vocab_size_)),
       key_bits(order_ * token_bits),
       low_bits(token_bits <= max_partitioned_bits ? token_bits : part_of_row_bits) {}
 

@@ -1,7 +1,6 @@
 #include "mixlaw/run_stack.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -17,6 +16,12 @@ unsigned size_class(const Run& run) {
 }
 
 }  // namespace
+
+std::uint64_t RunStack::in_memory() const {
+  std::uint64_t bytes = 0;
+  for (const RunPtr& run : runs_) bytes += run->in_memory ? run->bytes : 0;
+  return bytes;
+}
 
 void RunStack::push(Run run) {
   if (run.entries > 0) runs_.push_back(std::make_shared<const Run>(std::move(run)));
@@ -34,7 +39,7 @@ void RunStack::compact(Work& work) {
         (alike.size() < fan_in && size_class(*run) == wanted ? alike : others).push_back(run);
       }
       if (alike.size() < fan_in) break;
-      others.push_back(std::make_shared<const Run>(merge_runs(alike, {}, keys_, work)));
+      others.push_back(storage_.merge(alike, keys_, work));
       runs_ = std::move(others);
     }
   }
@@ -42,8 +47,27 @@ void RunStack::compact(Work& work) {
 
 RunPtr RunStack::merge(Work& work) {
   if (runs_.empty()) return std::make_shared<const Run>();
-  if (runs_.size() > 1) runs_ = {std::make_shared<const Run>(merge_runs(runs_, {}, keys_, work))};
+  if (runs_.size() > 1) runs_ = {storage_.merge(runs_, keys_, work)};
   return runs_.front();
+}
+
+template <class Wanted>
+void RunStack::merge_into_file(Wanted&& wanted, Work& work) {
+  std::vector<RunPtr> chosen;
+  std::vector<RunPtr> others;
+  for (const RunPtr& run : runs_) (wanted(*run) ? chosen : others).push_back(run);
+  if (chosen.empty()) return;
+  const auto sink = storage_.file_sink(keys_);
+  others.push_back(std::make_shared<const Run>(merge_runs(sources_of(chosen, keys_), keys_, *sink, work)));
+  runs_ = std::move(others);
+}
+
+void RunStack::spill(Work& work) {
+  merge_into_file([](const Run& run) { return run.in_memory; }, work);
+}
+
+void RunStack::save(Work& work) {
+  merge_into_file([this](const Run& run) { return !storage_.holds(run.file); }, work);
 }
 
 }  // namespace mixlaw

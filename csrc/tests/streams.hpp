@@ -3,17 +3,21 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <random>
 #include <vector>
 
 #include "mixlaw/ngram_keys.hpp"
 #include "mixlaw/run.hpp"
+#include "mixlaw/run_memory.hpp"
+#include "mixlaw/run_storage.hpp"
 #include "mixlaw/tokens.hpp"
 
 namespace mixlaw::test {
 
-using Counts = std::map<std::uint64_t, std::uint64_t>;
+// By key.
+using Counts = std::map<WideKey, std::uint64_t>;
 
 // Tokens with document borders, which own what Documents borrows.
 struct Stream {
@@ -49,7 +53,7 @@ inline Counts plain_counts(const Stream& stream, std::size_t begin, std::size_t 
     const auto from = static_cast<std::size_t>(stream.offsets[d]) + keys.order - 1;
     const auto to = std::min(static_cast<std::size_t>(stream.offsets[d + 1]), end);
     for (std::size_t last = std::max(from, begin); last < to; ++last) {
-      std::uint64_t key = 0;
+      WideKey key = 0;
       for (std::size_t i = last + 1 - keys.order; i <= last; ++i) key = key << keys.token_bits | stream.tokens[i];
       ++counts[key];
     }
@@ -61,28 +65,32 @@ inline Counts plain_counts(const Stream& stream, std::size_t begin, std::size_t 
 inline Counts counts_of(const Run& run) {
   Counts counts;
   std::uint64_t entries = 0;
-  std::size_t bytes = 0;
+  std::uint64_t bytes = 0;
   for (const Segment& segment : run.segments) {
-    bool sound = segment.bytes.size() > 0 && (counts.empty() || counts.rbegin()->first < segment.first_key);
+    bool sound = segment.size > 0 && (counts.empty() || counts.rbegin()->first < segment.first_key);
     std::uint64_t here = 0;
-    for_each_entry(segment, [&](std::uint64_t key, std::uint64_t count) {
+    WideKey key = 0;
+    for (const std::uint8_t* in = segment.begin(); in != segment.end();) {
+      key += get_varint<WideKey>(in);
+      const auto count = get_varint<std::uint64_t>(in);
       sound = sound && (here > 0 ? counts.rbegin()->first < key : key == segment.first_key) && count > 0;
       counts.emplace_hint(counts.end(), key, count);
       ++here;
-    });
+    }
     if (!sound || here != segment.entries) return {};
     entries += here;
-    bytes += segment.bytes.size();
+    bytes += segment.size;
   }
   return entries == run.entries && bytes == run.bytes ? counts : Counts{};
 }
 
+inline RunStorage unlimited_storage() { return {std::numeric_limits<std::size_t>::max(), "", FileLife::nameless}; }
+
 inline Run run_of(const Counts& counts) {
-  RunWriter writer;
+  MemorySink sink(make_gauge());
+  RunWriter<WideKey> writer(sink);
   for (const auto& [key, count] : counts) writer.write(key, count);
-  Run run;
-  run.append(writer.finish());
-  return run;
+  return sink.finish(writer.finish());
 }
 
 }  // namespace mixlaw::test

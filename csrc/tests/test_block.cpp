@@ -1,4 +1,5 @@
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -16,12 +17,14 @@ void check_all_ways(const Stream& stream, std::size_t begin, std::size_t end, co
   const Block block{documents, begin, end};
   for (const unsigned threads : {1u, 3u}) {
     Work work(threads);
-    PairMemory memory;
-    CHECK(test::counts_of(count_block(block, keys, memory, work)) == expected);
-    CHECK(test::counts_of(count_sorted(block, keys, work)) == expected);
-    if (keys.key_bits <= max_dense_bits) CHECK(test::counts_of(count_dense(block, keys, work)) == expected);
+    AlignedArray<std::uint32_t> memory;
+    const RunStorage storage = test::unlimited_storage();
+    const BlockRoom room{storage, threads == 1 ? std::size_t{1} << 20 : 1271, memory};
+    CHECK(test::counts_of(count_block(block, keys, room, work)) == expected);
+    CHECK(test::counts_of(count_sorted(block, keys, room, work)) == expected);
+    if (keys.key_bits <= max_dense_bits) CHECK(test::counts_of(count_dense(block, keys, room, work)) == expected);
     if (keys.order == 2 && keys.token_bits <= max_partitioned_bits) {
-      CHECK(test::counts_of(count_partitioned(block, keys, memory, work)) == expected);
+      CHECK(test::counts_of(count_partitioned(block, keys, room, work)) == expected);
     }
   }
 }
@@ -30,7 +33,9 @@ void test_all_ways_agree_with_plain_counting() {
   for (const std::uint64_t vocab_size : {1u, 2u, 63u, 255u, 1271u, 65536u, 65537u, 262144u, 262145u, 2147483648u}) {
     for (const std::size_t size : {0u, 1u, 2u, 1271u, 40000u}) {
       const Stream stream = test::skewed_stream(size, vocab_size, 50, static_cast<unsigned>(size));
-      for (const unsigned order : {1u, 2u}) check_all_ways(stream, 0, size, {order, vocab_size});
+      for (unsigned order = 1; order <= max_order; ++order) {
+        if (order * token_bits_for(vocab_size) <= max_key_bits) check_all_ways(stream, 0, size, {order, vocab_size});
+      }
     }
   }
 }
@@ -45,6 +50,33 @@ void test_blocks_of_a_stream_add_up() {
     for (const auto& [key, count] : test::plain_counts(stream, borders[i], borders[i + 1], keys)) sum[key] += count;
   }
   CHECK(sum == test::plain_counts(stream, 0, 30000, keys));
+}
+
+void test_tails_are_the_ends_of_documents() {
+  const Stream stream = test::skewed_stream(30000, 40, 3, 7);
+  const RunStorage storage = test::unlimited_storage();
+  const Documents documents = stream.documents();
+  for (const unsigned order : {1u, 2u, 4u}) {
+    const NgramKeys keys(order, 40);
+    test::Counts expected;
+    test::Counts found;
+    for (std::size_t d = 0; d < documents.count; ++d) {
+      const std::int64_t end = stream.offsets[d + 1];
+      if (end - stream.offsets[d] < static_cast<std::int64_t>(order)) continue;
+      WideKey key = 0;
+      for (std::int64_t i = end - order; i < end; ++i) {
+        key = key << keys.token_bits | stream.tokens[static_cast<std::size_t>(i)];
+      }
+      ++expected[key];
+    }
+    Work work(1);
+    for (const auto& [begin, end] : {std::pair{0u, 1u}, {1u, 63u}, {63u, 29999u}, {29999u, 30000u}}) {
+      for (const auto& [key, count] : test::counts_of(count_tails({documents, begin, end}, keys, storage, work))) {
+        found[key] += count;
+      }
+    }
+    CHECK(found == expected);
+  }
 }
 
 void test_many_tasks_and_chunks_of_one_group() {
@@ -71,10 +103,12 @@ void test_a_token_outside_the_vocabulary_is_found_wherever_it_is() {
       stream.tokens[bad] = static_cast<std::uint32_t>(vocab_size);
       const Documents documents = stream.documents();
       Work work(2);
-      PairMemory memory;
-      for (const unsigned order : {1u, 2u}) {
+      AlignedArray<std::uint32_t> memory;
+      const RunStorage storage = test::unlimited_storage();
+      const BlockRoom room{storage, std::size_t{1} << 20, memory};
+      for (const unsigned order : {1u, 2u, 3u, 5u}) {
         CHECK_THROWS(TokenError, "position " + std::to_string(bad) + " ",
-                     count_block({documents, 0, 40000}, {order, vocab_size}, memory, work));
+                     count_block({documents, 0, 40000}, {order, vocab_size}, room, work));
       }
     }
   }
@@ -85,6 +119,7 @@ void test_a_token_outside_the_vocabulary_is_found_wherever_it_is() {
 int main() {
   test_all_ways_agree_with_plain_counting();
   test_blocks_of_a_stream_add_up();
+  test_tails_are_the_ends_of_documents();
   test_many_tasks_and_chunks_of_one_group();
   test_groups_whose_first_tokens_share_their_low_bits();
   test_a_token_outside_the_vocabulary_is_found_wherever_it_is();

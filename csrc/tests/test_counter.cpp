@@ -16,8 +16,19 @@ using test::Stream;
 
 const StopCheck never;
 
+CounterSettings settings(std::int64_t vocab_size, std::int64_t order, unsigned threads) {
+  CounterSettings made;
+  made.vocab_size = vocab_size;
+  made.order = order;
+  made.threads = threads;
+  return made;
+}
+
+// Inputs of so many tokens are counted where they lie.
+constexpr std::size_t most_pending = std::size_t{1} << 23;
+
 void check_equal(NgramCounter& a, NgramCounter& b) {
-  for (const std::int64_t n : {1, 2}) {
+  for (std::int64_t n = 1; n <= a.order(); ++n) {
     CHECK(a.total(n, never) == b.total(n, never));
     CHECK(test::counts_of(*a.counts(n, never)) == test::counts_of(*b.counts(n, never)));
   }
@@ -25,11 +36,11 @@ void check_equal(NgramCounter& a, NgramCounter& b) {
 
 void test_one_long_input_equals_many_short_ones() {
   // Long enough to be counted where it lies, in contrast to its parts.
-  const Stream stream = test::skewed_stream(NgramStore::most_pending + 1271, 3000, 700, 4);
-  NgramCounter whole(3000, 2, 2);
+  const Stream stream = test::skewed_stream(most_pending + 1271, 3000, 700, 4);
+  NgramCounter whole(settings(3000, 2, 2));
   whole.update(stream.documents(), 0, never);
-  NgramCounter parts(3000, 2, 1);
-  NgramCounter half(3000, 2, 1);
+  NgramCounter parts(settings(3000, 2, 1));
+  NgramCounter half(settings(3000, 2, 1));
   const std::size_t documents = stream.offsets.size() - 1;
   for (std::size_t d = 0; d < documents;) {
     const std::size_t end = std::min(documents, d + 1 + d % 997);
@@ -52,10 +63,10 @@ void test_one_long_input_equals_many_short_ones() {
 void test_context_joins_the_parts_of_a_document() {
   Stream stream = test::skewed_stream(1271, 63, 1, 8);
   stream.offsets = {0, 1271};
-  NgramCounter whole(63, 2, 1);
+  NgramCounter whole(settings(63, 2, 1));
   whole.update(stream.documents(), 0, never);
-  NgramCounter parts(63, 2, 1);
-  NgramCounter others(63, 2, 1);
+  NgramCounter parts(settings(63, 2, 1));
+  NgramCounter others(settings(63, 2, 1));
   std::size_t begin = 0;
   while (begin < stream.tokens.size()) {
     const std::size_t end = std::min(begin + 1 + begin % 7, stream.tokens.size());
@@ -71,7 +82,7 @@ void test_context_joins_the_parts_of_a_document() {
 
 void test_a_document_that_is_all_context_adds_nothing() {
   const Stream stream{{7, 1}, {0, 0, 1, 2}};
-  NgramCounter counter(10, 2, 1);
+  NgramCounter counter(settings(10, 2, 1));
   counter.update(stream.documents(), 1, never);
   CHECK(counter.total(1, never) == 1 && counter.total(2, never) == 0);
   CHECK((test::counts_of(*counter.counts(1, never)) == test::Counts{{1, 1}}));
@@ -79,12 +90,12 @@ void test_a_document_that_is_all_context_adds_nothing() {
 
 void test_an_interrupted_update_changes_nothing() {
   const Stream stream = test::skewed_stream(5000000, 60000, 700, 4);
-  NgramCounter counter(60000, 2, 2);
+  NgramCounter counter(settings(60000, 2, 2));
   const Stream before = test::skewed_stream(1000, 60000, 700, 5);
   counter.update(before.documents(), 0, never);
   int asked = 0;
   CHECK_THROWS(Interrupted, "", for (;;) counter.update(stream.documents(), 0, [&] { return ++asked > 1; }));
-  NgramCounter expected(60000, 2, 1);
+  NgramCounter expected(settings(60000, 2, 1));
   expected.update(before.documents(), 0, never);
   // What went in before the interruption went in whole.
   while (expected.total(1, never) < counter.total(1, never)) expected.update(stream.documents(), 0, never);
@@ -92,14 +103,14 @@ void test_an_interrupted_update_changes_nothing() {
 }
 
 void test_a_bad_token_at_the_end_changes_nothing_and_the_first_is_named() {
-  for (const std::size_t size : {std::size_t{2255}, NgramStore::most_pending}) {
+  for (const std::size_t size : {std::size_t{2255}, most_pending}) {
     Stream stream = test::skewed_stream(size, 3000, 700, 4);
     // A sample is looked at before the rest, and has the middle of the long stream in it, but not position 1000.
     stream.tokens[size - 1] = 3000;
     stream.tokens[size / 2 + 1000] = 3000;
     stream.tokens[size / 2] = 3000;
     stream.tokens[1000] = 4000;
-    NgramCounter counter(3000, 2, 2);
+    NgramCounter counter(settings(3000, 2, 2));
     CHECK_THROWS(TokenError, "token 4000 at position 1000 is not below vocab_size 3000",
                  counter.update(stream.documents(), 0, never));
     CHECK(counter.total(1, never) == 0);
@@ -110,8 +121,8 @@ void test_a_bad_token_at_the_end_changes_nothing_and_the_first_is_named() {
 
 void test_counters_merge_each_other_and_themselves_without_waiting_forever() {
   const Stream stream = test::skewed_stream(3000, 100, 30, 1);
-  NgramCounter a(100, 2, 1);
-  NgramCounter b(100, 2, 1);
+  NgramCounter a(settings(100, 2, 1));
+  NgramCounter b(settings(100, 2, 1));
   a.update(stream.documents(), 0, never);
   b.update(stream.documents(), 0, never);
   std::thread other([&] {
@@ -120,11 +131,11 @@ void test_counters_merge_each_other_and_themselves_without_waiting_forever() {
   for (int i = 0; i < 10; ++i) b.merge(a, never);
   other.join();
   CHECK(a.total(1, never) >= 6000);
-  NgramCounter c(100, 2, 1);
+  NgramCounter c(settings(100, 2, 1));
   c.update(stream.documents(), 0, never);
   c.merge(c, never);
   CHECK(c.total(1, never) == 6000);
-  NgramCounter twice(100, 2, 1);
+  NgramCounter twice(settings(100, 2, 1));
   twice.update(stream.documents(), 0, never);
   twice.update(stream.documents(), 0, never);
   check_equal(c, twice);
@@ -132,7 +143,7 @@ void test_counters_merge_each_other_and_themselves_without_waiting_forever() {
 
 void test_totals_that_overflow_are_refused() {
   const Stream stream{{0, 0}, {0, 2}};
-  NgramCounter counter(1, 2, 1);
+  NgramCounter counter(settings(1, 2, 1));
   counter.update(stream.documents(), 0, never);
   for (int doubled = 1; doubled < 63; ++doubled) counter.merge(counter, never);
   CHECK(counter.total(1, never) == std::uint64_t{1} << 63);
@@ -143,18 +154,18 @@ void test_totals_that_overflow_are_refused() {
 
 void test_several_threads_may_count_at_once() {
   const Stream stream = test::skewed_stream(200000, 5000, 100, 1);
-  NgramCounter shared(5000, 2, 2);
+  NgramCounter shared(settings(5000, 2, 2));
   std::vector<std::thread> producers;
   for (int i = 0; i < 4; ++i) producers.emplace_back([&] { shared.update(stream.documents(), 0, never); });
   for (std::thread& producer : producers) producer.join();
-  NgramCounter expected(5000, 2, 1);
+  NgramCounter expected(settings(5000, 2, 1));
   for (int i = 0; i < 4; ++i) expected.update(stream.documents(), 0, never);
   check_equal(shared, expected);
 }
 
 void test_waiting_for_a_turn_can_be_interrupted() {
   const Stream stream = test::skewed_stream(5000000, 60000, 700, 4);
-  NgramCounter counter(60000, 2, 1);
+  NgramCounter counter(settings(60000, 2, 1));
   std::atomic<bool> working{false};
   std::atomic<bool> done{false};
   std::thread worker([&] {
@@ -184,17 +195,17 @@ void test_waiting_for_a_turn_can_be_interrupted() {
 
 void test_a_stop_check_may_not_use_its_counter() {
   const Stream stream = test::skewed_stream(5000000, 60000, 700, 4);
-  NgramCounter counter(60000, 2, 1);
+  NgramCounter counter(settings(60000, 2, 1));
   CHECK_THROWS(
       std::runtime_error, "at work on another call of this thread",
       for (;;) { counter.update(stream.documents(), 0, [&] { return counter.total(1, never) > 0; }); });
 }
 
 void test_arguments_out_of_range_are_refused() {
-  CHECK_THROWS(std::invalid_argument, "order must be 1 or 2, not 3", NgramCounter(10, 3, 1));
-  CHECK_THROWS(std::invalid_argument, "not 0", NgramCounter(0, 2, 1));
-  CHECK_THROWS(std::invalid_argument, "not 2147483649", NgramCounter((std::int64_t{1} << 31) + 1, 2, 1));
-  NgramCounter counter(10, 1, 1);
+  CHECK_THROWS(std::invalid_argument, "order must be from 1 to 5, not 6", NgramCounter(settings(10, 6, 1)));
+  CHECK_THROWS(std::invalid_argument, "not 0", NgramCounter(settings(0, 2, 1)));
+  CHECK_THROWS(std::invalid_argument, "not 2147483649", NgramCounter(settings((std::int64_t{1} << 31) + 1, 2, 1)));
+  NgramCounter counter(settings(10, 1, 1));
   CHECK_THROWS(std::invalid_argument, "n must be from 1 to the counter's order 1, not 2", counter.counts(2, never));
   const Stream stream{{1, 2}, {0, 2}};
   CHECK_THROWS(std::invalid_argument, "context must be from 0 to 0", counter.update(stream.documents(), 1, never));
@@ -202,7 +213,7 @@ void test_arguments_out_of_range_are_refused() {
   counter.update(stream.documents(), 0, never);
   const Entropies entropies = counter.entropies(never);
   CHECK(entropies.shannon == std::log(2.0) && std::isnan(entropies.joint) && std::isnan(entropies.conditional));
-  NgramCounter pairs(10, 2, 1);
+  NgramCounter pairs(settings(10, 2, 1));
   CHECK_THROWS(std::invalid_argument, "order 2 and vocab_size 10 into one of order 1 and vocab_size 10",
                counter.merge(pairs, never));
   const Stream single{{5}, {0, 1}};

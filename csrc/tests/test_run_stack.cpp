@@ -20,7 +20,8 @@ test::Counts sum_of(const RunStack& stack) {
 
 void test_many_runs_become_few_and_count_the_same() {
   const NgramKeys keys(1, 100000);
-  RunStack stack(keys);
+  RunStorage storage = test::unlimited_storage();
+  RunStack stack(keys, storage);
   test::Counts expected;
   Work work(1);
   for (std::uint64_t i = 0; i < 500; ++i) {
@@ -38,7 +39,8 @@ void test_many_runs_become_few_and_count_the_same() {
 }
 
 void test_equal_runs_stay_few() {
-  RunStack stack(NgramKeys(1, 10));
+  RunStorage storage = test::unlimited_storage();
+  RunStack stack(NgramKeys(1, 10), storage);
   Work work(1);
   for (int i = 0; i < 100; ++i) {
     stack.push(test::run_of({{7, 3}}));
@@ -49,7 +51,8 @@ void test_equal_runs_stay_few() {
 }
 
 void test_empty_runs_vanish() {
-  RunStack stack(NgramKeys(1, 10));
+  RunStorage storage = test::unlimited_storage();
+  RunStack stack(NgramKeys(1, 10), storage);
   Work work(1);
   stack.push(Run());
   CHECK(stack.runs().empty());
@@ -57,7 +60,8 @@ void test_empty_runs_vanish() {
 }
 
 void test_an_interrupted_merge_changes_nothing() {
-  RunStack stack(NgramKeys(1, 10));
+  RunStorage storage = test::unlimited_storage();
+  RunStack stack(NgramKeys(1, 10), storage);
   for (std::uint64_t i = 0; i < RunStack::fan_in; ++i) stack.push(test::run_of({{i, i + 1}}));
   const test::Counts before = sum_of(stack);
   Work work(1, [] { return true; });

@@ -44,6 +44,24 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     OSError
         If the disk is full or the folder forbids it; `path` is as it was.
     """
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with replaced_file(path) as part, open(part, mode.replace("w", "x"), **text) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replaced_file(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give the path of a file to make, and sync to disk, that then takes the place of `path` in one rename.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist, or `path` is a folder, a device or a pipe.
+    OSError
+        If the folder forbids it; `path` is as it was.
+    """
     # Through links, so that the file they lead to is replaced and not the link.
     target = Path(path).resolve()
     if not target.parent.is_dir():
@@ -51,14 +69,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     if target.exists() and not target.is_file():
         raise InputError(f"{path}: cannot be written, it is no regular file")
     part = target.parent / f".{target.name[:40]}.{secrets.token_hex(8)}.part"
-    binary = "b" in mode
     try:
-        with part.open(
-            mode.replace("w", "x"), encoding=None if binary else "utf-8", newline=None if binary else ""
-        ) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield str(part)
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-// Counting one block of tokens into a run. Three ways, by the width of the keys; all give the same counts.
+// Counting one block of tokens into a run. There are three ways, by the width of the keys; all give the same counts.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,7 @@
 #include "mixlaw/aligned.hpp"
 #include "mixlaw/ngram_keys.hpp"
 #include "mixlaw/run.hpp"
+#include "mixlaw/run_storage.hpp"
 #include "mixlaw/tokens.hpp"
 #include "mixlaw/work.hpp"
 
@@ -22,23 +23,31 @@ struct Block {
   std::size_t end;
 };
 
-// Working room that is best kept from one block to the next: fresh pages cost more time than their use.
-using PairMemory = AlignedArray<std::uint32_t>;
+// What counting needs besides its input.
+struct BlockRoom {
+  const RunStorage& storage;  // of the run, which is made in memory
+  std::size_t task_tokens;    // sorted together, by one thread
+  // Working room that is best kept from one block to the next: fresh pages cost more time than their use.
+  AlignedArray<std::uint32_t>& pairs;
+};
 
 // Counts the n-grams of a block by whichever way fits the keys. Throws TokenError for a token outside the vocabulary
 // (any of them, if there are several) and Interrupted.
-Run count_block(const Block& block, const NgramKeys& keys, PairMemory& memory, Work& work);
+Run count_block(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
 // A table with a place for every possible key. Requires key_bits <= max_dense_bits.
 inline constexpr unsigned max_dense_bits = 20;
-Run count_dense(const Block& block, const NgramKeys& keys, Work& work);
+Run count_dense(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
 // Pairs partitioned by their first token into groups that fit in the cache, then counted row by row. Requires order 2
 // and token_bits <= max_partitioned_bits.
 inline constexpr unsigned max_partitioned_bits = 18;
-Run count_partitioned(const Block& block, const NgramKeys& keys, PairMemory& memory, Work& work);
+Run count_partitioned(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
 // Sorted keys. For any keys.
-Run count_sorted(const Block& block, const NgramKeys& keys, Work& work);
+Run count_sorted(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
+
+// Counts the n-grams that end a document which ends in (begin, end]. Documents shorter than an n-gram have none.
+Run count_tails(const Block& block, const NgramKeys& keys, const RunStorage& storage, Work& work);
 
 }  // namespace mixlaw

@@ -13,7 +13,7 @@ namespace mixlaw {
 // Keeps the run alive. Not safe for several threads.
 class CountsReader {
  public:
-  CountsReader(RunPtr run, const NgramKeys& keys) : run_(std::move(run)), keys_(keys), cursor_(*run_, 0) {}
+  CountsReader(RunPtr run, const NgramKeys& keys) : run_(std::move(run)), keys_(keys), cursor_({run_, 0}, 0) {}
 
   // Rows not read yet.
   std::uint64_t left() const { return run_->entries - read_; }
@@ -26,7 +26,7 @@ class CountsReader {
  private:
   RunPtr run_;
   NgramKeys keys_;
-  RunCursor cursor_;
+  RunCursor<WideKey> cursor_;
   std::uint64_t read_ = 0;
 };
 

@@ -10,18 +10,40 @@
 
 namespace mixlaw {
 
-// The sum of the counts in `plus` less those in `minus`; keys whose count comes to 0 are left out. What `minus` holds
-// of a key must be in `plus`. Keys are below 2^key_bits. Throws Interrupted.
-Run merge_runs(const std::vector<RunPtr>& plus, const std::vector<RunPtr>& minus, const NgramKeys& keys, Work& work);
+// Counts that are sums and differences of those in runs. What `minus` holds of an n-gram must be in `plus`.
+struct Sources {
+  std::vector<RunView> plus;
+  std::vector<RunView> minus;
+  bool wide = false;  // some run has keys of more than 63 bits
 
-// What is to be known of merged counts without keeping them.
-struct Summary {
-  CountOfCounts counts;
-  // How often each n-gram without its last token begins one: of pairs, the counts of their first tokens.
-  RunPtr prefixes;
+  // Adds views of runs whose n-grams are so many tokens longer than is wanted.
+  void add(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer = 0);
+  void subtract(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer = 0);
 };
 
-// The summary of what merge_runs(runs, {}, keys, work) would give, in less time and without its memory.
-Summary summarize(const std::vector<RunPtr>& runs, const NgramKeys& keys, Work& work);
+Sources sources_of(const std::vector<RunPtr>& runs, const NgramKeys& keys);
+
+// The counts as one run, with those left out that come to 0. `keys` are the keys of the result. Throws Interrupted.
+Run merge_runs(const Sources& sources, const NgramKeys& keys, RunSink& sink, Work& work);
+
+// How often each count occurs in what merge_runs would give, in less time and without its memory.
+CountOfCounts tally(const Sources& sources, const NgramKeys& keys, Work& work);
+
+// The same, and how often each n-gram without its last token begins one: of pairs, the counts of their first tokens.
+// Requires an order of at least 2.
+struct Summary {
+  CountOfCounts counts;
+  Run prefixes;
+};
+Summary summarize(const Sources& sources, const NgramKeys& keys, RunSink& prefix_sink, Work& work);
+
+// a - b where that is above 0, and b - a where that is; either may have no runs. The segments that the sinks are given
+// depend on the counts alone, and so do their order and cut. Throws Interrupted.
+struct Difference {
+  Run above;
+  Run below;
+};
+Difference difference(const RunPtr& a, const RunPtr& b, const NgramKeys& keys, RunSink& above, RunSink& below,
+                      Work& work);
 
 }  // namespace mixlaw

@@ -18,6 +18,9 @@ struct Grouping {
   std::size_t groups() const { return first.size() - 1; }
 };
 
+// The lines that gather the pairs of so many groups fit in the second-level cache.
+inline constexpr std::size_t most_groups = 512;
+
 // Groups of about equal mass, some `target` of them: mass[x] says how often token x comes first, roughly. A group spans
 // at most max_span tokens, and a token as heavy as a group has one of its own. There must come out no more than 2^16
 // groups, which 2 * target + vocab_size / max_span <= 2^16 ensures.

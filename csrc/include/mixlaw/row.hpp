@@ -59,13 +59,14 @@ class Row {
   }
 
   // Writes the row's keys whose count is not 0 in ascending order, each as base + low, and empties the row.
-  void write(RunWriter& writer, std::uint64_t base) {
+  template <class Key>
+  void write(RunWriter<Key>& writer, Key base) {
     sort_touched();
     const std::uint32_t* const sorted = sorted_.data();
     Count* const counts = counts_.data();
     writer.write_each(used_, [=](std::size_t i) {
       const std::uint32_t low = sorted[i];
-      return Entry{base + low, std::exchange(counts[low], 0)};
+      return Entry<Key>{base + low, std::exchange(counts[low], 0)};
     });
     used_ = 0;
   }

@@ -4,124 +4,210 @@
 // in lexicographic order. A run is a sequence of segments. A segment is a sequence of entries (varint of the key's
 // distance from the key before it, varint of the count); the distance of its first entry is from 0, so that segments
 // can be read on their own.
+//
+// `Key` below is std::uint64_t or WideKey, whichever holds the keys of the run; the bytes are the same.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "mixlaw/ngram_keys.hpp"
 #include "mixlaw/varint.hpp"
 
 namespace mixlaw {
 
+template <class Key>
 struct Entry {
-  std::uint64_t key;
+  Key key;
   std::uint64_t count;  // at least 1
 };
 
+struct Segment;
+
+// Bytes that segments lie in: a stretch of memory, or a file.
+class Holder {
+ public:
+  virtual ~Holder() = default;
+  virtual const std::uint8_t* data() const = 0;
+  // Throws CountFileError unless the bytes of the segment are what was written.
+  virtual void check(const Segment& segment) const = 0;
+};
+
 struct Segment {
-  std::uint64_t first_key;
+  WideKey first_key;
   std::uint64_t entries;  // at least 1
-  std::vector<std::uint8_t> bytes;
+  std::uint64_t offset;   // of its bytes in the holder
+  std::uint64_t size;     // in bytes
+  std::shared_ptr<const Holder> holder;
+  // Where the holder is a file:
+  std::uint64_t checksum = 0;  // of its bytes
+  std::uint32_t number = 0;    // of the segments of the file
+
+  const std::uint8_t* begin() const { return holder->data() + offset; }
+  const std::uint8_t* end() const { return begin() + size; }
 };
 
 // Keys are distinct and ascend throughout. Runs are immutable once built, and shared.
 struct Run {
   std::vector<Segment> segments;
   std::uint64_t entries = 0;
-  std::size_t bytes = 0;
+  std::uint64_t bytes = 0;
+  bool in_memory = true;  // rather than in a file
+  std::string file;       // its path, unless it is in memory or the file has lost its name
 
   void append(std::vector<Segment> more);  // whose keys are all above those that are here
 };
 using RunPtr = std::shared_ptr<const Run>;
 
+// Takes the segments of a run that is being made.
+class RunSink {
+ public:
+  virtual ~RunSink() = default;
+  // Keeps a copy of the bytes. Safe for several threads.
+  virtual Segment keep(WideKey first_key, std::uint64_t entries, const std::uint8_t* bytes, std::size_t size) = 0;
+  // Makes a run of segments that were kept, in the order of their keys. Nothing can be kept after that.
+  virtual Run finish(std::vector<Segment> segments) = 0;
+};
+
 // Builds segments from entries in ascending order of key.
+template <class Key>
 class RunWriter {
  public:
+  explicit RunWriter(RunSink& sink) : sink_(sink) {}
+
   // Writes entry(0), ..., entry(n - 1), leaving out those whose count is 0.
   template <class EntryAt>
   void write_each(std::size_t n, EntryAt&& entry) {
-    // Local copies: the bytes written might, for all the compiler knows, be the members.
-    std::uint8_t* out = reserve(n);
-    std::uint64_t previous = previous_;
-    const std::uint8_t* const before = out;
-    std::uint64_t written = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const Entry next = entry(i);
-      if (next.count == 0) continue;
-      if (out == before) note_first(next.key);
-      out = put_varint(put_varint(out, next.key - previous), next.count);
-      previous = next.key;
-      ++written;
+    for (std::size_t from = 0; from < n; from += stretch) {
+      const std::size_t to = from + std::min(n - from, stretch);
+      // Local copies: the bytes written might, for all the compiler knows, be the members.
+      std::uint8_t* out = reserve();
+      Key previous = previous_;
+      const std::uint8_t* const before = out;
+      std::uint64_t written = 0;
+      for (std::size_t i = from; i < to; ++i) {
+        const Entry<Key> next = entry(i);
+        if (next.count == 0) continue;
+        if (out == before) note_first(next.key);
+        out = put_varint(put_varint(out, static_cast<Key>(next.key - previous)), next.count);
+        previous = next.key;
+        ++written;
+      }
+      end_ = out;
+      previous_ = previous;
+      entries_ += written;
     }
-    end_ = out;
-    previous_ = previous;
-    entries_ += written;
   }
-  void write(std::uint64_t key, std::uint64_t count) {
-    write_each(1, [=](std::size_t) { return Entry{key, count}; });
+  void write(Key key, std::uint64_t count) {
+    write_each(1, [=](std::size_t) { return Entry<Key>{key, count}; });
   }
 
   // Gives the segments away and begins anew.
-  std::vector<Segment> finish();
+  std::vector<Segment> finish() {
+    if (entries_ > 0) close_segment();
+    return std::exchange(segments_, {});
+  }
 
  private:
-  std::uint8_t* reserve(std::size_t entries);
-  void note_first(std::uint64_t key) {
+  // Entries that are written without looking at the room that is left.
+  static constexpr std::size_t stretch = 2048;
+  // Segments are at least this long, but for the last of a sequence: short enough to seek in, long enough to cost
+  // nothing.
+  static constexpr std::size_t segment_bytes = std::size_t{1} << 16;
+  // One byte more than two varints, because put_varint may scribble on it.
+  static constexpr std::size_t entry_bytes = max_varint_size<Key> + max_varint_size<std::uint64_t> + 1;
+
+  // Where the next entry goes; there is room for a stretch.
+  std::uint8_t* reserve() {
+    if (buffer_.empty()) {
+      buffer_.resize(segment_bytes + stretch * entry_bytes);
+      end_ = buffer_.data();
+    }
+    if (static_cast<std::size_t>(end_ - buffer_.data()) >= segment_bytes) close_segment();
+    return end_;
+  }
+  void note_first(Key key) {
     if (entries_ == 0) first_key_ = key;
   }
-  void close_segment();
+  void close_segment() {
+    segments_.push_back(
+        sink_.keep(first_key_, entries_, buffer_.data(), static_cast<std::size_t>(end_ - buffer_.data())));
+    end_ = buffer_.data();
+    previous_ = 0;
+    entries_ = 0;
+  }
 
+  RunSink& sink_;
   std::vector<std::uint8_t> buffer_;
   std::uint8_t* end_ = nullptr;
-  std::uint64_t previous_ = 0;
-  std::uint64_t first_key_ = 0;
+  Key previous_ = 0;
+  Key first_key_ = 0;
   std::uint64_t entries_ = 0;
   std::vector<Segment> segments_;
 };
 
-// Walks the entries of a run from a given key on. The run must outlive it.
+// A run whose n-grams are looked at without their last tokens: keys are shifted right by so many bits, and may repeat.
+struct RunView {
+  RunPtr run;
+  unsigned shift = 0;
+};
+
+// Walks the entries of a view from a given key on. The run must outlive it.
+template <class Key>
 class RunCursor {
  public:
   // The key of a cursor at the end, above every real key.
-  static constexpr std::uint64_t end_key = ~std::uint64_t{0};
+  static constexpr Key end_key = ~Key{0};
 
   // Stands on the first entry whose key is at least `from`.
-  RunCursor(const Run& run, std::uint64_t from);
+  RunCursor(const RunView& view, Key from)
+      : segment_(view.run->segments.data()), last_(segment_ + view.run->segments.size()), shift_(view.shift) {
+    // Of the segments that begin below `from`, the last may hold it: equal keys may lie on both sides of a border.
+    const Segment* const not_below = std::lower_bound(segment_, last_, from, [this](const Segment& segment, Key key) {
+      return static_cast<Key>(segment.first_key >> shift_) < key;
+    });
+    if (not_below != segment_) segment_ = not_below - 1;
+    do {
+      next();
+    } while (key_ < from);
+  }
 
-  std::uint64_t key() const { return key_; }
+  Key key() const { return key_; }
   std::uint64_t count() const { return count_; }  // not at the end
   void next() {
     if (in_ == end_ && !open_next_segment()) {
       key_ = end_key;
       return;
     }
-    key_ += get_varint(in_);
-    count_ = get_varint(in_);
+    whole_key_ += get_varint<Key>(in_);
+    key_ = whole_key_ >> shift_;
+    count_ = get_varint<std::uint64_t>(in_);
   }
 
  private:
-  bool open_next_segment();
+  bool open_next_segment() {
+    if (segment_ == last_) return false;
+    segment_->holder->check(*segment_);
+    in_ = segment_->begin();
+    end_ = segment_->end();
+    whole_key_ = 0;
+    ++segment_;
+    return true;
+  }
 
   const Segment* segment_;  // the next to open
   const Segment* last_;     // behind the last
+  unsigned shift_;
   const std::uint8_t* in_ = nullptr;
   const std::uint8_t* end_ = nullptr;
-  std::uint64_t key_ = 0;
+  Key whole_key_ = 0;
+  Key key_ = 0;
   std::uint64_t count_ = 0;
 };
-
-// Calls use(key, count) for every entry of a segment in order.
-template <class Use>
-void for_each_entry(const Segment& segment, Use&& use) {
-  const std::uint8_t* in = segment.bytes.data();
-  const std::uint8_t* const end = in + segment.bytes.size();
-  std::uint64_t key = 0;
-  while (in != end) {
-    key += get_varint(in);
-    use(key, get_varint(in));
-  }
-}
 
 }  // namespace mixlaw

@@ -1,11 +1,12 @@
 // A growing set of runs that stays small: runs of like size are merged eight at a time.
 #pragma once
 
+#include <utility>
 #include <vector>
 
-#include "mixlaw/merge.hpp"
 #include "mixlaw/ngram_keys.hpp"
 #include "mixlaw/run.hpp"
+#include "mixlaw/run_storage.hpp"
 #include "mixlaw/work.hpp"
 
 namespace mixlaw {
@@ -15,21 +16,33 @@ class RunStack {
  public:
   static constexpr std::size_t fan_in = 8;
 
-  explicit RunStack(const NgramKeys& keys) : keys_(keys) {}
+  RunStack(const NgramKeys& keys, RunStorage& storage) : keys_(keys), storage_(storage) {}
 
+  const NgramKeys& keys() const { return keys_; }
   const std::vector<RunPtr>& runs() const { return runs_; }
+  // Bytes of the runs that are in memory.
+  std::uint64_t in_memory() const;
 
   void push(Run run);
   void push(const std::vector<RunPtr>& runs);
+  void replace(std::vector<RunPtr> runs) noexcept { runs_ = std::move(runs); }
+  void clear() noexcept { runs_.clear(); }
   // Merges runs until fewer than fan_in are left of any size class, so that every count is merged about log8(runs)
   // times.
   void compact(Work& work);
   // Merges all runs into one and gives it.
   RunPtr merge(Work& work);
-  void swap(RunStack& other) noexcept { runs_.swap(other.runs_); }
+  // Merges all runs that are in memory into a file.
+  void spill(Work& work);
+  // Merges all runs that are not in lasting files of the storage into one.
+  void save(Work& work);
 
  private:
+  template <class Wanted>
+  void merge_into_file(Wanted&& wanted, Work& work);
+
   NgramKeys keys_;
+  RunStorage& storage_;
   std::vector<RunPtr> runs_;  // none of them empty
 };
 

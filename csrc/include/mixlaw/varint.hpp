@@ -6,10 +6,13 @@
 
 namespace mixlaw {
 
-inline constexpr std::size_t max_varint_size = 10;
+// The most bytes that an integer of this type takes.
+template <class Value>
+inline constexpr std::size_t max_varint_size = (8 * sizeof(Value) + 6) / 7;
 
 // Writes `value` at `out` and returns the byte behind it. May scribble on one byte behind that.
-inline std::uint8_t* put_varint(std::uint8_t* out, std::uint64_t value) {
+template <class Value>
+std::uint8_t* put_varint(std::uint8_t* out, Value value) {
   if (value < (1u << 14)) {
     // One byte or two, without a branch that the processor would have to guess.
     const auto longer = static_cast<unsigned>(value >= 128);
@@ -26,17 +29,32 @@ inline std::uint8_t* put_varint(std::uint8_t* out, std::uint64_t value) {
 }
 
 // Reads what put_varint wrote at `in` and moves `in` behind it. Trusts the bytes.
-inline std::uint64_t get_varint(const std::uint8_t*& in) {
-  std::uint64_t byte = *in++;
+template <class Value>
+Value get_varint(const std::uint8_t*& in) {
+  std::uint8_t byte = *in++;
   if (byte < 128) return byte;
-  std::uint64_t value = byte & 127;
+  Value value = byte & 127;
   unsigned shift = 7;
   do {
     byte = *in++;
-    value |= (byte & 127) << shift;
+    value |= static_cast<Value>(byte & 127) << shift;
     shift += 7;
   } while (byte >= 128);
   return value;
+}
+
+// The same from bytes that nobody vouches for: false if they end too soon or hold no integer of this type.
+template <class Value>
+bool get_checked_varint(const std::uint8_t*& in, const std::uint8_t* end, Value& value) {
+  value = 0;
+  for (unsigned shift = 0; in != end && shift < 8 * sizeof(Value); shift += 7) {
+    const std::uint8_t byte = *in++;
+    const auto bits = static_cast<Value>(byte & 127);
+    if (bits << shift >> shift != bits) return false;
+    value |= bits << shift;
+    if (byte < 128) return true;
+  }
+  return false;
 }
 
 }  // namespace mixlaw
