@@ -40,10 +40,15 @@ Needs needs_of(unsigned threads, const NgramKeys& keys) {
   const double run_bytes = 2.0 + std::max(0.0, keys.key_bits - 16.0) / 7.0;
   if (keys.key_bits <= max_dense_bits) {
     per_thread += sizeof(std::uint32_t) << keys.key_bits;
-  } else if (keys.order == 2 && keys.token_bits <= max_partitioned_bits) {
-    per_thread += 13 * row + most_groups * (PairGroups::chunk_pairs * sizeof(std::uint32_t) + 512);
+  } else if (keys.order > 1 && keys.token_bits <= max_partitioned_bits) {
+    // Tables of rows for pairs; chunks and lines of groups; the groups of the vocabulary.
+    const std::size_t packed = keys.order == 2          ? sizeof(std::uint32_t)
+                               : packs_in_64_bits(keys) ? sizeof(std::uint64_t)
+                                                        : sizeof(WideKey);
+    per_thread += 13 * row + most_groups * (8 * kib + 512);
     always += 8 * keys.vocab_size;
-    per_block_token = sizeof(std::uint32_t) * 1.05 + run_bytes;
+    per_block_token = 1.05 * static_cast<double>(packed) + run_bytes;
+    if (keys.order > 2) per_task_token = 2 * threads * packed;
   } else {
     // The sorted tasks of a block stand beside what they are merged into.
     per_block_token = 2.0 * run_bytes;

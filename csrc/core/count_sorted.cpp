@@ -1,35 +1,17 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <iterator>
 #include <memory>
-#include <utility>
 
 #include "mixlaw/block.hpp"
 #include "mixlaw/merge.hpp"
+#include "mixlaw/radix_sort.hpp"
 
 namespace mixlaw {
 namespace {
 
-constexpr unsigned digit_bits = 8;
-constexpr std::size_t digits = std::size_t{1} << digit_bits;
 // Keys of tails that are sorted together.
 constexpr std::size_t tail_keys = std::size_t{1} << 17;
-
-// Sorts by the low `key_bits` bits, lowest digit first; `spare` is working room of the same size.
-template <class Key>
-void radix_sort(std::vector<Key>& keys, std::vector<Key>& spare, unsigned key_bits) {
-  for (unsigned shift = 0; shift < key_bits; shift += digit_bits) {
-    std::array<std::size_t, digits> place{};
-    const auto digit = [shift](Key key) { return static_cast<std::size_t>((key >> shift) & (digits - 1)); };
-    for (const Key key : keys) ++place[digit(key)];
-    if (place[digit(keys[0])] == keys.size()) continue;
-    std::size_t sum = 0;
-    for (std::size_t& p : place) p = std::exchange(sum, sum + p);
-    for (const Key key : keys) spare[place[digit(key)]++] = key;
-    keys.swap(spare);
-  }
-}
 
 template <class Key>
 RunPtr encode(const std::vector<Key>& sorted, const RunStorage& storage) {
@@ -72,7 +54,7 @@ Run sort_blocks(const Block& block, const NgramKeys& keys, const BlockRoom& room
                        }
                      });
     std::vector<Key> spare(found.size());
-    if (!found.empty()) radix_sort(found, spare, keys.key_bits);
+    radix_sort(found, spare, keys.key_bits);
     counted[task] = encode(found, room.storage);
   });
   return merged(counted, keys, room.storage, work);

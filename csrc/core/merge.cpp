@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "mixlaw/row.hpp"
@@ -13,6 +14,7 @@ namespace {
 
 // Compressed input of one task: some milliseconds of work.
 constexpr std::size_t task_bytes = std::size_t{1} << 22;
+constexpr std::size_t entries_at_once = 1024;
 constexpr std::size_t steps_a_poll = std::size_t{1} << 16;
 
 // Keys that cut the views into ranges of about task_bytes each; begins with 0 and ends with end_key. They are multiples
@@ -75,6 +77,66 @@ void for_each_row(const Sources& sources, Key from, Key to, unsigned low_bits, R
   }
 }
 
+// Cursors in the order of their keys.
+template <class Key>
+class Tournament {
+ public:
+  explicit Tournament(std::vector<RunCursor<Key>> cursors) : cursors_(std::move(cursors)) {
+    while (leaves_ < cursors_.size()) leaves_ *= 2;
+    keys_.resize(leaves_, RunCursor<Key>::end_key);
+    for (std::size_t i = 0; i < cursors_.size(); ++i) keys_[i] = cursors_[i].key();
+    winners_.resize(2 * leaves_);
+    for (std::size_t i = 0; i < leaves_; ++i) winners_[leaves_ + i] = static_cast<std::uint32_t>(i);
+    for (std::size_t node = leaves_; node-- > 1;) play(node);
+  }
+
+  // The least key of all cursors, and which cursor stands there.
+  Key key() const { return keys_[first()]; }
+  std::uint32_t first() const { return winners_[1]; }
+  std::uint64_t count() const { return cursors_[first()].count(); }
+  void next() {
+    const std::uint32_t moved = first();
+    cursors_[moved].next();
+    keys_[moved] = cursors_[moved].key();
+    for (std::size_t node = (leaves_ + moved) / 2; node > 0; node /= 2) play(node);
+  }
+
+ private:
+  void play(std::size_t node) {
+    const std::uint32_t left = winners_[2 * node];
+    const std::uint32_t right = winners_[2 * node + 1];
+    winners_[node] = keys_[right] < keys_[left] ? right : left;
+  }
+
+  std::vector<RunCursor<Key>> cursors_;
+  std::size_t leaves_ = 2;
+  std::vector<Key> keys_;
+  std::vector<std::uint32_t> winners_;  // of the cursors below each node; node 1 is above all
+};
+
+// Merges the keys of [from, to), and calls use(entries, n) with their counts, some at a time, in order.
+template <class Key, class Use>
+void for_each_entries(const Sources& sources, Key from, Key to, Use&& use) {
+  std::vector<RunCursor<Key>> cursors = cursors_at(sources.plus, from);
+  const auto adding = static_cast<std::uint32_t>(cursors.size());
+  for (RunCursor<Key>& cursor : cursors_at(sources.minus, from)) cursors.push_back(cursor);
+  Tournament<Key> tournament(std::move(cursors));
+  std::vector<Entry<Key>> entries(entries_at_once);
+  std::size_t n = 0;
+  for (Key key = tournament.key(); key < to; key = tournament.key()) {
+    std::uint64_t sum = 0;
+    do {
+      const std::uint64_t count = tournament.count();
+      sum += tournament.first() < adding ? count : 0 - count;
+      tournament.next();
+    } while (tournament.key() == key);
+    entries[n] = {key, sum};
+    n += static_cast<std::size_t>(sum != 0);
+    if (n == entries.size()) use(entries.data(), std::exchange(n, 0));
+  }
+  use(entries.data(), n);
+}
+
 // A row for each thread that comes to need one.
 class Rows {
  public:
@@ -105,13 +167,46 @@ Run merge_as(const Sources& sources, const NgramKeys& keys, RunSink& sink, Work&
   Rows rows(keys, work);
   work.for_each(merged.size(), [&](unsigned worker, std::size_t task) {
     RunWriter<Key> writer(sink);
-    Row<std::uint64_t>& row = rows.of(worker);
-    for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row,
-                      [&](Key base) { row.write(writer, base); });
+    if (keys.sparse()) {
+      for_each_entries<Key>(sources, cuts[task], cuts[task + 1], [&](const Entry<Key>* entries, std::size_t n) {
+        writer.write_each(n, [=](std::size_t i) { return entries[i]; });
+      });
+    } else {
+      Row<std::uint64_t>& row = rows.of(worker);
+      for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row,
+                        [&](Key base) { row.write(writer, base); });
+    }
     merged[task] = writer.finish();
   });
   return sink.finish(joined(std::move(merged)));
 }
+
+// Writes how often n-grams without their last token occur, from counts of n-grams in ascending order.
+template <class Key>
+class PrefixWriter {
+ public:
+  PrefixWriter(RunSink& sink, unsigned token_bits) : writer_(sink), token_bits_(token_bits) {}
+
+  void add(Key key, std::uint64_t count) {
+    const Key prefix = key >> token_bits_;
+    if (prefix != prefix_) {
+      writer_.write(prefix_, count_);
+      prefix_ = prefix;
+      count_ = 0;
+    }
+    count_ += count;
+  }
+  std::vector<Segment> finish() {
+    writer_.write(prefix_, count_);
+    return writer_.finish();
+  }
+
+ private:
+  RunWriter<Key> writer_;
+  unsigned token_bits_;
+  Key prefix_ = 0;
+  std::uint64_t count_ = 0;
+};
 
 // With a sink, prefixes as well.
 template <class Key>
@@ -121,31 +216,28 @@ Summary summarize_as(const Sources& sources, const NgramKeys& keys, RunSink* sin
   std::vector<std::vector<Segment>> prefixes(cuts.size() - 1);
   Rows rows(keys, work);
   work.for_each(prefixes.size(), [&](unsigned worker, std::size_t task) {
-    Row<std::uint64_t>& row = rows.of(worker);
     CountTally& tally = tallies[worker];
-    if (sink == nullptr) {
-      for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row,
-                        [&](Key) { row.drain([&](std::uint64_t count) { tally.add(count); }); });
-      return;
-    }
-    RunWriter<Key> writer(*sink);
-    Entry<Key> prefix{0, 0};
-    for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row, [&](Key base) {
-      std::uint64_t sum = 0;
-      row.drain([&](std::uint64_t count) {
-        tally.add(count);
-        sum += count;
+    std::optional<PrefixWriter<Key>> writer;
+    if (sink != nullptr) writer.emplace(*sink, keys.token_bits);
+    if (keys.sparse()) {
+      for_each_entries<Key>(sources, cuts[task], cuts[task + 1], [&](const Entry<Key>* entries, std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+          tally.add(entries[i].count);
+          if (writer) writer->add(entries[i].key, entries[i].count);
+        }
       });
-      // Rows of a large vocabulary come in parts.
-      const Key here = base >> keys.token_bits;
-      if (here != prefix.key) {
-        writer.write(prefix.key, prefix.count);
-        prefix = {here, 0};
-      }
-      prefix.count += sum;
-    });
-    writer.write(prefix.key, prefix.count);
-    prefixes[task] = writer.finish();
+    } else {
+      Row<std::uint64_t>& row = rows.of(worker);
+      for_each_row<Key>(sources, cuts[task], cuts[task + 1], keys.low_bits, row, [&](Key base) {
+        std::uint64_t sum = 0;
+        row.drain([&](std::uint64_t count) {
+          tally.add(count);
+          sum += count;
+        });
+        if (writer) writer->add(base, sum);
+      });
+    }
+    if (writer) prefixes[task] = writer->finish();
   });
   Summary summary;
   summary.counts = count_of_counts(tallies);

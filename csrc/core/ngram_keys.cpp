@@ -23,4 +23,6 @@ NgramKeys::NgramKeys(unsigned order_, std::uint64_t vocab_size_)
       key_bits(order_ * token_bits),
       low_bits(token_bits <= max_partitioned_bits ? token_bits : part_of_row_bits) {}
 
+bool NgramKeys::sparse() const { return order > 2 || (order == 2 && token_bits > max_partitioned_bits); }
+
 }  // namespace mixlaw

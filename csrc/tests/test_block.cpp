@@ -23,7 +23,7 @@ void check_all_ways(const Stream& stream, std::size_t begin, std::size_t end, co
     CHECK(test::counts_of(count_block(block, keys, room, work)) == expected);
     CHECK(test::counts_of(count_sorted(block, keys, room, work)) == expected);
     if (keys.key_bits <= max_dense_bits) CHECK(test::counts_of(count_dense(block, keys, room, work)) == expected);
-    if (keys.order == 2 && keys.token_bits <= max_partitioned_bits) {
+    if (keys.order > 1 && keys.token_bits <= max_partitioned_bits) {
       CHECK(test::counts_of(count_partitioned(block, keys, room, work)) == expected);
     }
   }

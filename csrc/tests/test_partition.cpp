@@ -59,11 +59,13 @@ void test_every_pair_arrives_in_its_group_once() {
   const std::size_t max_span = std::size_t{1} << (32 - keys.token_bits);
   const Grouping grouping = make_grouping(std::vector<std::uint32_t>(vocab_size, 1), 7, max_span);
   AlignedArray<std::uint32_t> memory;
-  PairGroups pairs(memory, grouping, stream.tokens.size(), writers);
+  KeyGroups<std::uint32_t> pairs(memory, grouping, stream.tokens.size(), writers);
   for (std::size_t writer = 0; writer < writers; ++writer) {
-    PairSorter sorter(pairs, writer, grouping, keys.token_bits);
+    GroupSorter<std::uint32_t> sorter(pairs, writer, grouping);
     for (std::size_t from = writer; from + 1 < stream.tokens.size(); from += writers) {
-      sorter.add(stream.tokens.data() + from, 2);
+      const std::uint32_t first = stream.tokens[from];
+      const std::uint32_t packed = first << keys.token_bits | stream.tokens[from + 1];
+      sorter.add_each(1, [=](std::size_t) { return std::pair{first, packed}; });
     }
     sorter.publish();
     sorter.finish();
@@ -72,7 +74,7 @@ void test_every_pair_arrives_in_its_group_once() {
   for (std::size_t group = 0; group < grouping.groups(); ++group) {
     const std::uint32_t first = grouping.first[group];
     pairs.for_each_chunk(group, [&](const std::uint32_t* packed, std::size_t count) {
-      CHECK(count > 0 && count <= PairGroups::chunk_pairs);
+      CHECK(count > 0 && count <= KeyGroups<std::uint32_t>::chunk_keys);
       for (std::size_t i = 0; i < count; ++i) {
         const std::uint64_t row = ((packed[i] >> keys.token_bits) - first) & (max_span - 1);
         ++found[(first + row) << keys.token_bits | (packed[i] & ((1u << keys.token_bits) - 1))];

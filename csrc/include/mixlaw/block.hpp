@@ -39,9 +39,11 @@ Run count_block(const Block& block, const NgramKeys& keys, const BlockRoom& room
 inline constexpr unsigned max_dense_bits = 20;
 Run count_dense(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
-// Pairs partitioned by their first token into groups that fit in the cache, then counted row by row. Requires order 2
-// and token_bits <= max_partitioned_bits.
+// N-grams partitioned by their first token into groups that fit in the cache; pairs are then counted row by row, longer
+// ones sorted. Requires an order of at least 2 and token_bits <= max_partitioned_bits.
 inline constexpr unsigned max_partitioned_bits = 18;
+// Whether 64 bits and a group of first tokens, of at least a 256th of the vocabulary, tell an n-gram.
+bool packs_in_64_bits(const NgramKeys& keys);
 Run count_partitioned(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
 // Sorted keys. For any keys.

@@ -23,6 +23,8 @@ struct NgramKeys {
   NgramKeys(unsigned order_, std::uint64_t vocab_size_);
 
   bool wide() const { return key_bits > max_narrow_bits; }
+  // Whether a row holds a handful of n-grams at most, so that a table for it does not pay.
+  bool sparse() const;
 
   unsigned order;
   std::uint64_t vocab_size;

@@ -33,13 +33,20 @@ template <class Value>
 Value get_varint(const std::uint8_t*& in) {
   std::uint8_t byte = *in++;
   if (byte < 128) return byte;
-  Value value = byte & 127;
+  // Nine bytes fill 63 bits; few integers have more.
+  std::uint64_t low = byte & 127;
   unsigned shift = 7;
   do {
     byte = *in++;
+    low |= static_cast<std::uint64_t>(byte & 127) << shift;
+    shift += 7;
+  } while (byte >= 128 && shift < 63);
+  Value value = low;
+  while (byte >= 128) {
+    byte = *in++;
     value |= static_cast<Value>(byte & 127) << shift;
     shift += 7;
-  } while (byte >= 128);
+  }
   return value;
 }
 
