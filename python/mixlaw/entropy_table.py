@@ -1,45 +1,61 @@
 """`EntropyTable`: per domain, how many tokens were counted and which entropies the counts give.
 
-symbol            meaning                                                       shape  unit
-m                 domains                                                       -      -
-tokens            tokens counted                                                (m,)   tokens
-types             distinct tokens among them                                    (m,)   token ids
-token_singletons  token ids that were seen once                                 (m,)   token ids
-pairs             adjacent pairs counted, none across a document border         (m,)   pairs
-pair_types        distinct pairs among them                                     (m,)   pairs
-pair_singletons   pairs that were seen once                                     (m,)   pairs
-se                Shannon entropy H(X) over tokens                              (m,)   nats
-je                joint entropy H(X, X') over pairs                             (m,)   nats
-ce                conditional entropy H(X' | X) = je - H(first tokens of pairs) (m,)   nats
-coverage          1 - singletons / counted                                      (m,)   share
-r                 proxy mixture                                                 (m,)   share of training tokens
+symbol            meaning                                                       shape   unit
+m                 domains                                                       -       -
+tokens            tokens counted                                                (m,)    tokens
+types             distinct tokens among them                                    (m,)    token ids
+token_singletons  token ids that were seen once                                 (m,)    token ids
+pairs             adjacent pairs counted, none across a document border         (m,)    pairs
+pair_types        distinct pairs among them                                     (m,)    pairs
+pair_singletons   pairs that were seen once                                     (m,)    pairs
+se                Shannon entropy H(X) over tokens                              (m,)    nats
+je                joint entropy H(X, X') over pairs                             (m,)    nats
+ce                conditional entropy H(X' | X) = je - H(first tokens of pairs) (m,)    nats
+.._error          standard error of an entropy, over documents                  (m,)    nats
+curve_..          the same of an eighth, a quarter, a half and all documents    (m, 4)  as above
+equal_..          sizes at which samples are compared, and their coverage there (m,)    as above
+coverage          1 - singletons / counted                                      (m,)    share
+r                 proxy mixture                                                 (m,)    share of training tokens
 """
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mixlaw import entropy_formats
+from mixlaw.entropy_formats import (
+    COUNTS,
+    COVERAGES,
+    CURVE,
+    CURVE_SIZES,
+    EQUAL,
+    EQUAL_COVERAGES,
+    EQUAL_SIZES,
+    ERRORS,
+    MEASURES,
+    PARTS,
+)
+from mixlaw.entropy_ranking import Unsettled, unsettled
+from mixlaw.entropy_text import text
 from mixlaw.errors import InputError, did_you_mean
-from mixlaw.files import check_schema, read_json, write_json
 from mixlaw.mixture import Mixture, check_domains
-from mixlaw.sheet import Sheet, write_sheet
+from mixlaw.proxy_mixture import ProportionBars, normal_replicates, proportion_bars, proportions
 
-SCHEMA = "mixlaw.entropy-table/1"
-MEASURES = ("se", "ce", "je")
-ESTIMATORS = ("plugin",)
+ESTIMATORS = ("plugin", "miller-madow", "grassberger", "chao-shen", "chao-wang-jost")
+EQUALIZED = ("tokens", "coverage")
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_COUNTS = ("tokens", "types", "token_singletons", "pairs", "pair_types", "pair_singletons")
-_COVERAGES = ("token_coverage", "pair_coverage")
-_HEAD = ("tokenizer", "vocab_size", "estimator")
 # How far rounding may carry an entropy over a bound that it has in exact arithmetic.
 _SLACK = 1e-9
+
+
+def _unknown() -> Floats:
+    return np.array(np.nan)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,13 +71,27 @@ class EntropyTable:
     vocab_size
         Token ids are below it.
     estimator
-        How entropies come from counts: ``"plugin"`` takes relative frequencies for probabilities.
+        How entropies come from counts: ``"plugin"`` takes relative frequencies for probabilities; the others, of
+        `mixlaw.entropy.estimators`, correct its bias.
     tokens, types, token_singletons
         Tokens, distinct tokens and tokens seen once, int64, shape (m,).
     pairs, pair_types, pair_singletons
         The same of adjacent pairs inside a document, int64, shape (m,).
     se, ce, je
         Shannon, conditional and joint entropy in nats, float64, shape (m,).
+    se_error, ce_error, je_error
+        Their standard errors in nats, float64, shape (m,); NaN where unknown.
+    curve_tokens, curve_pairs
+        Sizes of an eighth, a quarter, a half and all of the documents, int64, shape (m, 4); None without a curve.
+    curve_se, curve_ce, curve_je
+        Entropies of these, by the same estimator, float64, shape (m, 4); NaN where there was nothing.
+    equalized
+        ``"tokens"`` where `se`, `ce` and `je` are those expected of equally many tokens, or pairs, of every domain;
+        ``"coverage"`` where they are those expected at equal coverage; None where they are of all that was counted.
+    equal_tokens, equal_pairs
+        Of how many, int64, shape (m,); None unless equalized.
+    equal_token_coverage, equal_pair_coverage
+        Coverage that is expected there, float64, shape (m,); None unless equalized.
 
     Raises
     ------
@@ -83,20 +113,47 @@ class EntropyTable:
     se: Floats
     ce: Floats
     je: Floats
+    se_error: Floats = field(default_factory=_unknown)
+    ce_error: Floats = field(default_factory=_unknown)
+    je_error: Floats = field(default_factory=_unknown)
+    curve_tokens: Counts | None = None
+    curve_pairs: Counts | None = None
+    curve_se: Floats | None = None
+    curve_ce: Floats | None = None
+    curve_je: Floats | None = None
+    equalized: str | None = None
+    equal_tokens: Counts | None = None
+    equal_pairs: Counts | None = None
+    equal_token_coverage: Floats | None = None
+    equal_pair_coverage: Floats | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))
-        whole = _array("vocab_size", self.vocab_size, np.int64)
-        if whole.shape != () or whole < 1:
+        size = _array("vocab_size", self.vocab_size, np.int64)
+        if size.shape != () or size < 1:
             raise InputError(f"vocab_size must be a whole number above 0, not {self.vocab_size!r}")
-        object.__setattr__(self, "vocab_size", int(whole))
-        for name in (*_COUNTS, *MEASURES):
-            array = _array(name, getattr(self, name), np.int64 if name in _COUNTS else np.float64)
-            if array.shape != (len(self.domains),):
-                raise InputError(f"{name} of {len(self.domains)} domains has the shape {array.shape}")
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
+        object.__setattr__(self, "vocab_size", int(size))
+        m = len(self.domains)
+        for name in ERRORS:
+            if np.shape(getattr(self, name)) == ():
+                object.__setattr__(self, name, np.full(m, getattr(self, name)))
+        self._together("curve", CURVE, any(getattr(self, name) is not None for name in CURVE))
+        self._together("equal", EQUAL, self.equalized is not None)
+        for name in (*COUNTS, *MEASURES, *ERRORS, *CURVE, *EQUAL):
+            if getattr(self, name) is not None:
+                whole = name in (*COUNTS, *CURVE_SIZES, *EQUAL_SIZES)
+                array = _array(name, getattr(self, name), np.int64 if whole else np.float64)
+                if array.shape != ((m, len(PARTS)) if name in CURVE else (m,)):
+                    raise InputError(f"{name} of {m} domains has the shape {array.shape}")
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
         self._check()
+
+    def _together(self, kind: str, names: tuple[str, ...], wanted: bool) -> None:
+        for name in names:
+            if (getattr(self, name) is not None) != wanted:
+                what = "is not given" if wanted else "is given, but not how samples were made equal (`equalized`)"
+                raise InputError(f"{name} {what}; the columns {kind}_.. come together")
 
     def _check(self) -> None:
         if not self.domains:
@@ -106,7 +163,18 @@ class EntropyTable:
             raise InputError(f"tokenizer must be a text or None, not {self.tokenizer!r}")
         if self.estimator not in ESTIMATORS:
             raise InputError(f"unknown estimator {self.estimator!r}{did_you_mean(str(self.estimator), ESTIMATORS)}")
-        most_se, most_je = (np.log(np.maximum(distinct, 1)) for distinct in (self.types, self.pair_types))
+        if self.equalized is not None and self.equalized not in EQUALIZED:
+            raise InputError(f"unknown equalized {self.equalized!r}{did_you_mean(str(self.equalized), EQUALIZED)}")
+        if self.equalized is not None and self.estimator != "plugin":
+            raise InputError(f"equalized entropies are expected plug-in entropies, not those of {self.estimator!r}")
+        self._check_counts()
+        self._check_entropies()
+        for name in CURVE if self.curve_tokens is not None else ():
+            self._check_curve(name)
+        for name in EQUAL if self.equalized is not None else ():
+            self._check_equal(name)
+
+    def _check_counts(self) -> None:
         for name, low, high, what in (
             ("tokens", 1, None, "at least 1, as no entropy follows from no tokens"),
             ("types", 1, np.minimum(self.tokens, self.vocab_size), "between 1 and both tokens and vocab_size"),
@@ -114,15 +182,56 @@ class EntropyTable:
             ("pairs", 0, self.tokens, "between 0 and tokens"),
             ("pair_types", np.minimum(self.pairs, 1), self.pairs, "between 1 and pairs"),
             ("pair_singletons", 0, self.pair_types, "between 0 and pair_types"),
-            ("se", -_SLACK, most_se + _SLACK, "between 0 and log(types) nats"),
-            ("je", -_SLACK, most_je + _SLACK, "between 0 and log(pair_types) nats"),
-            ("ce", -_SLACK, self.je + _SLACK, "between 0 and je"),
         ):
             values = getattr(self, name)
-            inside = (values >= low) & (values <= high) if high is not None else values >= low
-            if not inside.all():
-                i = int(np.argmin(inside))
-                raise InputError(f"domain {self.domains[i]!r}: {name} is {values[i]}; expected: {what}")
+            self._require(name, (values >= low) & (values <= high) if high is not None else values >= low, what)
+
+    def _check_entropies(self) -> None:
+        most_se, most_je = (np.log(np.maximum(distinct, 1)) for distinct in (self.types, self.pair_types))
+        for name, high, what in (
+            ("se", most_se, "between 0 and log(types) nats"),
+            ("je", most_je, "between 0 and log(pair_types) nats"),
+            ("ce", self.je, "between 0 and je"),
+        ):
+            values = getattr(self, name)
+            if self.estimator == "plugin":
+                self._require(name, (values >= -_SLACK) & (values <= high + _SLACK), what)
+            else:  # a correction may carry it over any of these bounds
+                self._require(name, np.isfinite(values), "a number of nats")
+        for name in ERRORS:
+            values = getattr(self, name)
+            self._require(name, np.isnan(values) | ((values >= 0.0) & (values < np.inf)), "0 or more nats, or NaN")
+
+    def _check_curve(self, name: str) -> None:
+        values = getattr(self, name)
+        sizes = self.curve_tokens if name in ("curve_tokens", "curve_se") else self.curve_pairs
+        assert sizes is not None
+        full = getattr(self, name.removeprefix("curve_"))
+        if name in CURVE_SIZES:
+            rising = (np.diff(values, axis=1, prepend=0) >= 0).all(axis=1)
+            self._require(name, rising & (values[:, -1] == full), f"rising to {name.removeprefix('curve_')}")
+            return
+        self._require(name, (np.isfinite(values) | (sizes == 0)).all(axis=1), "numbers where there are observations")
+        if self.equalized is None:
+            last = np.isclose(values[:, -1], full, rtol=0.0, atol=_SLACK) | (sizes[:, -1] == 0)
+            self._require(name, last, f"{name.removeprefix('curve_')} as its last")
+
+    def _check_equal(self, name: str) -> None:
+        values = getattr(self, name)
+        counted = self.tokens if "token" in name else self.pairs
+        if name in EQUAL_COVERAGES:
+            inside = (values >= 0.0) & (values <= 1.0)
+            self._require(name, inside | (np.isnan(values) & (counted == 0)), "a share")
+        else:
+            inside = (values >= np.minimum(counted, 1)) & (values <= counted)
+            self._require(name, inside, f"between 1 and {name.removeprefix('equal_')}")
+
+    def _require(self, name: str, right: npt.NDArray[np.bool_], what: str) -> None:
+        if not right.all():
+            i = int(np.argmin(right))
+            value = getattr(self, name)[i]
+            shown = value if value.ndim == 0 else value.tolist()
+            raise InputError(f"domain {self.domains[i]!r}: {name} is {shown}; expected: {what}")
 
     @property
     def token_coverage(self) -> Floats:
@@ -147,15 +256,66 @@ class EntropyTable:
         InputError
             If the proxy is unknown, or is one of pairs and a domain has none.
         """
-        if proxy not in MEASURES:
-            raise InputError(f"unknown proxy {proxy!r}{did_you_mean(proxy, MEASURES)}")
+        return Mixture.from_array(self.domains, proportions(self._entropies(proxy)))
+
+    def mixture_bars(self, proxy: str) -> ProportionBars:
+        """Error bars of `mixture(proxy)`, in the order of `domains`: standard errors, and ends of 90 % intervals.
+
+        Entropies are taken for normal with their standard errors, and those of different domains for independent.
+
+        Raises
+        ------
+        InputError
+            As of `mixture`, and if the standard error of a domain's entropy is unknown.
+        """
+        entropies, errors = self._entropies(proxy), getattr(self, f"{proxy}_error")
+        if np.isnan(errors).any():
+            unknown = self.domains[int(np.argmax(np.isnan(errors)))]
+            raise InputError(
+                f"the standard error of {proxy} of domain {unknown!r} is not known, so the mixture has none"
+            )
+        return proportion_bars(entropies, normal_replicates(entropies, errors))
+
+    def unsettled(self, proxy: str) -> list[Unsettled]:
+        """Neighbours in the ranking of the domains whose order is not settled.
+
+        Their difference is within 1.64 standard errors; or the curves say that with half of each sample, or at equal
+        sizes, the order would be another. What is unknown, error bars or curve, settles and unsettles nothing. Domains
+        without pairs are left out where the proxy is one of pairs.
+
+        Raises
+        ------
+        InputError
+            If the proxy is unknown.
+        """
+        _check_proxy(proxy)
+        sizes, curve = (self.curve_tokens if proxy == "se" else self.curve_pairs), getattr(self, f"curve_{proxy}")
+        there = np.flatnonzero(self.tokens if proxy == "se" else self.pairs)
+        known = sizes is not None and self.equalized is None
+        return unsettled(
+            [self.domains[i] for i in there],
+            getattr(self, proxy)[there],
+            getattr(self, f"{proxy}_error")[there],
+            sizes[there].astype(np.float64) if known else None,
+            curve[there] if known else None,
+        )
+
+    def warnings(self) -> list[str]:
+        """What is not settled, by any measure, a sentence each."""
+        return [
+            f"{proxy.upper()}: that {pair.higher!r} is above {pair.lower!r} is not settled: {pair.reason}"
+            for proxy in MEASURES
+            for pair in self.unsettled(proxy)
+        ]
+
+    def _entropies(self, proxy: str) -> Floats:
+        """Entropies of a proxy that every domain has."""
+        _check_proxy(proxy)
         if proxy != "se" and not self.pairs.all():
             lonely = self.domains[int(np.argmin(self.pairs))]
             raise InputError(f"domain {lonely!r} has no pairs of adjacent tokens, so no {proxy}; use the proxy 'se'")
-        entropies = getattr(self, proxy)
-        # The largest is subtracted first: e^H may be beyond float64, its ratio to the largest is not.
-        scores = np.exp(entropies - entropies.max())
-        return Mixture.from_array(self.domains, scores / scores.sum())
+        entropies: Floats = getattr(self, proxy)
+        return entropies
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "EntropyTable":
@@ -166,14 +326,16 @@ class EntropyTable:
         InputError
             If the file is unreadable or holds no entropy table; the message names file, domain and value.
         """
-        suffix = _suffix(path)
-        head, rows = _from_json(path) if suffix == ".json" else _from_csv(path)
+        head, rows = entropy_formats.read(path)
         try:
-            columns: dict[str, Any] = {name: [row[name] for row in rows.values()] for name in (*_COUNTS, *MEASURES)}
+            names = next(iter(rows.values()), {})
+            columns: dict[str, Any] = {name: [row[name] for row in rows.values()] for name in names}
+            coverages = {name: columns.pop(name, []) for name in COVERAGES}
+            if not rows:
+                columns = dict.fromkeys((*COUNTS, *MEASURES), [])
             table = cls(domains=tuple(rows), **head, **columns)
-            for name in _COVERAGES:
-                for domain, row, value in zip(rows, rows.values(), getattr(table, name).tolist(), strict=True):
-                    found = np.nan if row[name] is None else row[name]
+            for name, column in coverages.items():
+                for domain, found, value in zip(rows, column, getattr(table, name).tolist(), strict=True):
                     if not np.isclose(found, value, rtol=0.0, atol=_SLACK, equal_nan=True):
                         raise InputError(f"domain {domain!r}: {name} is {found}, but the counts give {value}")
         except InputError as error:
@@ -182,45 +344,20 @@ class EntropyTable:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the table to ``.json`` or ``.csv``, atomically; it reads back exactly."""
-        if _suffix(path) == ".json":
-            write_json(path, SCHEMA, self.content())
-            return
-        m = len(self.domains)
-        head = {
-            "tokenizer": np.full(m, self.tokenizer or ""),
-            "vocab_size": np.full(m, self.vocab_size),
-            "estimator": np.full(m, self.estimator),
-        }
-        columns = {name: getattr(self, name) for name in (*_COUNTS, *MEASURES, *_COVERAGES)}
-        write_sheet(path, SCHEMA, {"domain": np.array(self.domains), **columns, **head})
+        entropy_formats.write(self, path)
 
     def content(self) -> dict[str, Any]:
         """The table as JSON holds it, without schema and version."""
-        columns = {name: getattr(self, name).tolist() for name in (*_COUNTS, *MEASURES, *_COVERAGES)}
-        rows = {
-            domain: {name: _number(values[i]) for name, values in columns.items()}
-            for i, domain in enumerate(self.domains)
-        }
-        return {**{name: getattr(self, name) for name in _HEAD}, "domains": rows}
+        return entropy_formats.content(self)
 
     def to_text(self) -> str:
-        """The table as aligned text, one line a domain; entropies in nats."""
-        lines = [["domain", "tokens", "types", "coverage", "pairs", "pair types", "pair coverage", "SE", "CE", "JE"]]
-        for i, domain in enumerate(self.domains):
-            counts = (f"{values[i]:,}" for values in (self.tokens, self.types, self.pairs, self.pair_types))
-            tokens, types, pairs, pair_types = counts
-            coverage, pair_coverage = (
-                "-" if np.isnan(values[i]) else f"{values[i]:.4f}"
-                for values in (self.token_coverage, self.pair_coverage)
-            )
-            entropies = (f"{values[i]:.4f}" for values in (self.se, self.ce, self.je))
-            lines.append([domain, tokens, types, coverage, pairs, pair_types, pair_coverage, *entropies])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-            for row in lines
-        ]
-        return "\n".join([*text, f"entropies in nats, {self.estimator} estimator, vocabulary of {self.vocab_size:,}"])
+        """The table as aligned text, one line a domain, entropies in nats; then the curve and the warnings."""
+        return text(self)
+
+
+def _check_proxy(proxy: str) -> None:
+    if proxy not in MEASURES:
+        raise InputError(f"unknown proxy {proxy!r}{did_you_mean(proxy, MEASURES)}")
 
 
 def _array(name: str, values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
@@ -233,70 +370,3 @@ def _array(name: str, values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
     if dtype is np.int64 and given.size and not (given.dtype.kind in "iuf" and np.array_equal(given, made)):
         raise InputError(f"{name}: expected whole numbers")
     return made
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else value
-
-
-def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".json", ".csv"):
-        raise InputError(f"{path}: expected a file that ends in .json or .csv")
-    return suffix
-
-
-def _closed(path: str | os.PathLike[str], where: str, found: Any, known: tuple[str, ...]) -> dict[str, Any]:
-    """`found` as a dict with exactly the keys `known`."""
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: {where}: expected an object with {', '.join(known)}")
-    for name in found:
-        if name not in known:
-            raise InputError(f"{path}: {where}: unknown key {name!r}{did_you_mean(name, known)}")
-    for name in known:
-        if name not in found:
-            raise InputError(f"{path}: {where}: no {name!r}")
-    return found
-
-
-def _from_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    content = check_schema(path, read_json(path), SCHEMA)
-    _closed(path, "the table", content, ("schema", "mixlaw_version", *_HEAD, "domains"))
-    names = (*_COUNTS, *MEASURES, *_COVERAGES)
-    if not isinstance(content["domains"], dict):
-        raise InputError(f"{path}: domains: expected an object of domain -> counts and entropies")
-    rows = {domain: _closed(path, f"domain {domain!r}", row, names) for domain, row in content["domains"].items()}
-    for domain, row in rows.items():
-        for name, value in row.items():
-            blank = value is None and name == "pair_coverage"
-            if type(value) not in (int, float) and not blank:
-                raise InputError(f"{path}: domain {domain!r}: {name} is {value!r}, no number")
-    head = {name: content[name] for name in _HEAD}
-    return head, rows
-
-
-def _from_csv(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    sheet = Sheet.read(path)
-    numbers = (*_COUNTS, *MEASURES, *_COVERAGES)
-    columns = _closed(
-        path, "the header", {name: i for i, name in enumerate(sheet.header)}, ("domain", *numbers, *_HEAD)
-    )
-    domains = sheet.texts(columns["domain"])
-    values = {name: sheet.floats(columns[name]).tolist() for name in numbers}
-    rows: dict[str, dict[str, Any]] = {}
-    for i, domain in enumerate(domains):
-        if domain in rows:
-            raise InputError(f"{sheet.row(i)}: domain {domain!r} stands twice")
-        rows[domain] = {name: column[i] for name, column in values.items()}
-    for name, column in values.items():
-        for i, value in enumerate(column):
-            if np.isnan(value) and name != "pair_coverage":
-                raise InputError(f"{sheet.cell(columns[name], i)}: blank or NaN; expected a number")
-    head: dict[str, Any] = {name: sheet.texts(columns[name]) for name in ("tokenizer", "estimator")}
-    head["vocab_size"] = sheet.floats(columns["vocab_size"]).tolist()
-    for name, column in head.items():
-        if any(value != column[0] for value in column):
-            raise InputError(f"{path}: column {name!r}: a table has one {name}, not several")
-        head[name] = column[0]
-    head["tokenizer"] = head["tokenizer"] or None
-    return head, rows
