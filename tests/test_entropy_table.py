@@ -309,3 +309,211 @@ def test_files_of_another_kind_are_neither_written_nor_read(tmp_path: Path, name
     for act in (table().write, EntropyTable.read):
         with pytest.raises(InputError, match=r"ends in \.json or \.csv"):
             act(tmp_path / name)
+
+
+errors: dict[str, Any] = {"se_error": [0.01, 0.02], "ce_error": [0.03, math.nan], "je_error": [0.0, 0.5]}
+curve: dict[str, Any] = {
+    "curve_tokens": [[150_000, 300_000, 600_000, 1_234_567], [0, 99, 210, 400]],
+    "curve_pairs": [[149_000, 299_000, 599_000, 1_234_000], [0, 97, 205, 390]],
+    "curve_se": [[7.0, 7.25, 7.375, 7.5], [math.nan, 3.75, 4.0, 4.25]],
+    "curve_ce": [[3.0, 3.5, 4.0, 4.125], [math.nan, 1.0, 1.25, 1.5]],
+    "curve_je": [[10.0, 10.75, 11.25, 11.5], [math.nan, 4.75, 5.25, 5.5]],
+}
+equalized: dict[str, Any] = {
+    "equalized": "tokens",
+    "equal_tokens": [400, 400],
+    "equal_pairs": [390, 390],
+    "equal_token_coverage": [0.5, 0.9],
+    "equal_pair_coverage": [0.25, 0.75],
+}
+MORE = ("se_error", "ce_error", "je_error", *curve, *equalized)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+@pytest.mark.parametrize(
+    "more", [errors, curve, equalized, errors | curve, errors | curve | equalized, {"estimator": "chao-wang-jost"}]
+)
+def test_error_bars_curve_and_equal_sizes_read_back_exactly(tmp_path: Path, suffix: str, more: dict[str, Any]) -> None:
+    written = table(**more)
+    written.write(tmp_path / f"e{suffix}")
+    read = EntropyTable.read(tmp_path / f"e{suffix}")
+    assert_same(read, written)
+    for name in MORE:
+        left, right = getattr(read, name), getattr(written, name)
+        if left is None or isinstance(left, str):
+            assert left == right, name
+        else:
+            assert left.dtype == right.dtype
+            assert not left.flags.writeable
+            np.testing.assert_array_equal(left, right, err_msg=name)
+
+
+def test_a_table_without_them_has_unknown_errors_and_neither_curve_nor_equal_sizes() -> None:
+    entropies = table()
+    for proxy in MEASURES:
+        assert np.isnan(getattr(entropies, f"{proxy}_error")).tolist() == [True, True]
+        assert entropies.unsettled(proxy) == []
+    assert all(getattr(entropies, name) is None for name in (*curve, *equalized))
+    assert entropies.warnings() == []
+
+
+def test_the_files_of_error_bars_curve_and_equal_sizes(tmp_path: Path) -> None:
+    entropies = table(**errors, **curve, **equalized)
+    for name in ("e.json", "e.csv"):
+        entropies.write(tmp_path / name)
+    content = json.loads((tmp_path / "e.json").read_text())
+    assert content["schema"] == "mixlaw.entropy-table/1"
+    assert content["equalized"] == "tokens"
+    code = content["domains"]["code"]
+    assert (code["se_error"], code["ce_error"]) == (0.02, None)
+    assert code["curve_tokens"] == [0, 99, 210, 400]
+    assert code["curve_se"] == [None, 3.75, 4.0, 4.25]
+    assert code["equal_pair_coverage"] == 0.75
+    header, _, row = (tmp_path / "e.csv").read_text().splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True))
+    assert (cells["ce_error"], cells["curve_se 1/8"], cells["curve_se 1/4"], cells["curve_se 1"]) == (
+        "",
+        "",
+        "3.75",
+        "4.25",
+    )
+    assert (cells["equal_tokens"], cells["equalized"]) == ("400", "tokens")
+
+
+impossible_more = [
+    ({"se_error": [0.01, -0.5]}, r"domain 'code': se_error is -0\.5; expected: 0 or more nats, or NaN"),
+    ({"je_error": [math.inf, 0.5]}, "domain 'web': je_error is inf"),
+    ({"se_error": [0.01]}, r"se_error of 2 domains has the shape \(1,\)"),
+    ({"curve_tokens": None}, "curve_tokens is not given; the columns curve_.. come together"),
+    ({"curve_se": [[7.0, 7.25, 7.375, 7.5], [math.nan, math.nan, 4.0, 4.25]]}, "'code': curve_se is .* numbers where"),
+    ({"curve_se": [[7.0, 7.25, 7.375, 7.25], [math.nan, 3.75, 4.0, 4.25]]}, "'web': curve_se is .* se as its last"),
+    ({"curve_tokens": [[1, 2, 3, 1_234_567], [0, 99, 210, 401]]}, "domain 'code': curve_tokens is .* rising to tokens"),
+    ({"curve_pairs": [[1, 3, 2, 1_234_000], [0, 97, 205, 390]]}, "domain 'web': curve_pairs is .* rising to pairs"),
+    ({"curve_pairs": [1, 2]}, r"curve_pairs of 2 domains has the shape \(2,\)"),
+    ({"equalized": None}, "equal_tokens is given, but not how samples were made equal"),
+    ({"equalized": "token"}, "unknown equalized 'token'; did you mean 'tokens'"),
+    ({"equal_pairs": None}, "equal_pairs is not given; the columns equal_.. come together"),
+    ({"equal_tokens": [400, 401]}, "domain 'code': equal_tokens is 401; expected: between 1 and tokens"),
+    ({"equal_pairs": [0, 390]}, "domain 'web': equal_pairs is 0; expected: between 1 and pairs"),
+    ({"equal_pair_coverage": [0.5, 1.5]}, r"domain 'code': equal_pair_coverage is 1\.5; expected: a share"),
+    ({"equal_token_coverage": [math.nan, 0.5]}, "domain 'web': equal_token_coverage is nan; expected: a share"),
+    ({"estimator": "grassberger"}, "equalized entropies are expected plug-in entropies, not those of 'grassberger'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), impossible_more)
+def test_error_bars_curves_and_sizes_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
+    fields = errors | curve | equalized
+    if "curve_se" in changes and "as its last" in message:
+        fields = errors | curve  # of equal sizes, entropies are not the end of the curve
+    with pytest.raises(InputError, match=message):
+        table(**(fields | changes))
+
+
+def test_a_correction_may_carry_an_entropy_over_the_bounds_of_the_plug_in() -> None:
+    over: dict[str, Any] = {"se": [12.0, -0.01], "ce": [13.0, -0.5], "je": [14.0, 9.0]}
+    assert table(estimator="grassberger", **over).ce.tolist() == [13.0, -0.5]
+    with pytest.raises(InputError, match="domain 'web': se is 12"):
+        table(**over)
+    with pytest.raises(InputError, match="domain 'code': ce is inf; expected: a number of nats"):
+        table(estimator="chao-shen", **(over | {"ce": [1.0, math.inf]}))
+
+
+bad_json_more = [
+    (lambda d: d["web"].pop("ce_error"), "domain 'web': no 'ce_error'"),
+    (lambda d: [d["web"].pop(name) for name in errors], "e_error' stands in only one of the domains 'web'"),
+    (lambda d: d["web"].update(curve_se=[1.0, 2.0]), r"curve_se is \[1\.0, 2\.0\]; expected a list of 4 numbers"),
+    (lambda d: d["web"].update(curve_se=7.5), r"domain 'web': curve_se is 7\.5; expected a list"),
+    (lambda d: d["web"].update(curve_tokens=[None, 1, 2, 3]), "domain 'web': curve_tokens is None, no number"),
+    (lambda d: d["web"].update(se_error="0.1"), "domain 'web': se_error is '0.1', no number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "message"), bad_json_more)
+def test_bad_json_of_error_bars_and_curves_is_refused(tmp_path: Path, edit: Any, message: str) -> None:
+    path = tmp_path / "e.json"
+    table(**errors, **curve).write(path)
+    content = json.loads(path.read_text())
+    edit(content["domains"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"e\.json: .*{message}"):
+        EntropyTable.read(path)
+
+
+def test_bad_csv_of_curves_is_refused_by_line_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    table(**curve).write(path)
+    text = path.read_text()
+    path.write_text(text.replace(",210,", ",,"))
+    with pytest.raises(InputError, match=r"e\.csv, line 3, column 'curve_tokens 1/2': blank or NaN"):
+        EntropyTable.read(path)
+    path.write_text(text.replace("curve_je 1/8", "curve_je 1/9"))
+    with pytest.raises(InputError, match=r"unknown key 'curve_je 1/9'; did you mean 'curve_je 1/8'"):
+        EntropyTable.read(path)
+
+
+def test_a_mixture_inherits_the_error_bars() -> None:
+    entropies = table(**errors)
+    error, low, high = entropies.mixture_bars("se")
+    web = entropies.mixture("se")["web"]
+    # Of two domains: r (1 - r) times the error of the difference.
+    np.testing.assert_allclose(error, web * (1 - web) * math.hypot(0.01, 0.02), rtol=0.03)
+    assert low[0] < web < high[0]
+    with pytest.raises(InputError, match="the standard error of ce of domain 'code' is unknown"):
+        entropies.mixture_bars("ce")
+    with pytest.raises(InputError, match="unknown proxy 'vne'"):
+        entropies.mixture_bars("vne")
+    with pytest.raises(InputError, match="domain 'code' has no pairs"):
+        table(**lonely, **errors).mixture_bars("je")
+
+
+def test_warnings_name_measure_and_domains() -> None:
+    close = table(se=[4.26, 4.25], **errors)
+    assert close.warnings() == [
+        "SE: that 'web' is above 'code' is not settled: they differ by 0.0100 nats, with a standard error of 0.0224"
+    ]
+    assert [(pair.higher, pair.lower) for pair in close.unsettled("se")] == [("web", "code")]
+    assert close.unsettled("je") == []
+    with pytest.raises(InputError, match="unknown proxy 'vne'"):
+        close.unsettled("vne")
+
+
+def test_domains_without_pairs_have_no_place_in_a_ranking_of_pairs() -> None:
+    entropies = table(**lonely, se_error=[9.0, 9.0], ce_error=[9.0, 9.0], je_error=[9.0, 9.0])
+    assert [line.split(":")[0] for line in entropies.warnings()] == ["SE"]
+
+
+def test_the_curve_of_a_table_of_equal_sizes_warns_of_nothing() -> None:
+    crossing = curve | {"curve_se": [[2.0, 2.0, 3.0, 7.5], [math.nan, 3.75, 4.0, 4.25]]}
+    assert len(table(**crossing).unsettled("se")) == 1
+    assert table(**crossing, **equalized).warnings() == []
+
+
+def test_the_text_has_error_bars_equal_sizes_curve_and_warnings() -> None:
+    text = table(
+        se=[4.26, 4.25],
+        **errors,
+        **(curve | {"curve_se": [[4.0, 4.1, 4.2, 4.26], [math.nan, 3.75, 4.0, 4.25]]}),
+        **equalized,
+    ).to_text()
+    assert text == (
+        "domain     tokens   types  coverage      pairs  pair types  pair coverage               SE               CE                JE\n"
+        "web     1,234,567  40,000    0.9927  1,234,000     600,000         0.6759  4.2600 ± 0.0100  4.1250 ± 0.0300  11.5000 ± 0.0000\n"
+        "code          400     100    0.9000        390         300         0.2821  4.2500 ± 0.0200  1.5000 ±    -     5.5000 ± 0.5000\n"
+        "entropies in nats, plugin estimator, vocabulary of 50,257; ± one standard error\n"
+        "\n"
+        "entropies of  tokens  coverage  pairs  pair coverage\n"
+        "web              400    0.5000    390         0.2500\n"
+        "code             400    0.9000    390         0.7500\n"
+        "expected of so many, drawn from all documents: equal numbers of tokens and of pairs\n"
+        "\n"
+        "curve          n/8      n/4      n/2        n\n"
+        "web    SE   4.0000   4.1000   4.2000   4.2600\n"
+        "       CE   3.0000   3.5000   4.0000   4.1250\n"
+        "       JE  10.0000  10.7500  11.2500  11.5000\n"
+        "code   SE        -   3.7500   4.0000   4.2500\n"
+        "       CE        -   1.0000   1.2500   1.5000\n"
+        "       JE        -   4.7500   5.2500   5.5000\n"
+        "\n"
+        "SE: that 'web' is above 'code' is not settled: they differ by 0.0100 nats, with a standard error of 0.0224"
+    )

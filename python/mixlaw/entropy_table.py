@@ -35,9 +35,9 @@ from mixlaw.entropy_formats import (
     EQUAL_COVERAGES,
     EQUAL_SIZES,
     ERRORS,
-    MEASURES,
     PARTS,
 )
+from mixlaw.entropy_formats import MEASURES as MEASURES
 from mixlaw.entropy_ranking import Unsettled, unsettled
 from mixlaw.entropy_text import text
 from mixlaw.errors import InputError, did_you_mean
@@ -271,9 +271,7 @@ class EntropyTable:
         entropies, errors = self._entropies(proxy), getattr(self, f"{proxy}_error")
         if np.isnan(errors).any():
             unknown = self.domains[int(np.argmax(np.isnan(errors)))]
-            raise InputError(
-                f"the standard error of {proxy} of domain {unknown!r} is not known, so the mixture has none"
-            )
+            raise InputError(f"the standard error of {proxy} of domain {unknown!r} is unknown, so the mixture has none")
         return proportion_bars(entropies, normal_replicates(entropies, errors))
 
     def unsettled(self, proxy: str) -> list[Unsettled]:
@@ -291,13 +289,14 @@ class EntropyTable:
         _check_proxy(proxy)
         sizes, curve = (self.curve_tokens if proxy == "se" else self.curve_pairs), getattr(self, f"curve_{proxy}")
         there = np.flatnonzero(self.tokens if proxy == "se" else self.pairs)
-        known = sizes is not None and self.equalized is None
+        if self.equalized is not None:  # the curve is of other sizes
+            sizes = None
         return unsettled(
             [self.domains[i] for i in there],
             getattr(self, proxy)[there],
             getattr(self, f"{proxy}_error")[there],
-            sizes[there].astype(np.float64) if known else None,
-            curve[there] if known else None,
+            None if sizes is None else sizes[there].astype(np.float64),
+            None if sizes is None else curve[there],
         )
 
     def warnings(self) -> list[str]:
@@ -328,11 +327,9 @@ class EntropyTable:
         """
         head, rows = entropy_formats.read(path)
         try:
-            names = next(iter(rows.values()), {})
+            names = next(iter(rows.values()), (*COUNTS, *MEASURES, *COVERAGES))
             columns: dict[str, Any] = {name: [row[name] for row in rows.values()] for name in names}
-            coverages = {name: columns.pop(name, []) for name in COVERAGES}
-            if not rows:
-                columns = dict.fromkeys((*COUNTS, *MEASURES), [])
+            coverages = {name: columns.pop(name) for name in COVERAGES}
             table = cls(domains=tuple(rows), **head, **columns)
             for name, column in coverages.items():
                 for domain, found, value in zip(rows, column, getattr(table, name).tolist(), strict=True):

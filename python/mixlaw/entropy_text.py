@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from mixlaw.entropy_formats import MEASURES, PARTS
 from mixlaw.layout import aligned
@@ -42,14 +43,13 @@ def _below(table: "EntropyTable") -> str:
 
 
 def _equal(table: "EntropyTable") -> str:
-    assert table.equal_tokens is not None and table.equal_pairs is not None
-    assert table.equal_token_coverage is not None and table.equal_pair_coverage is not None
     rows = [["entropies of", "tokens", "coverage", "pairs", "pair coverage"]]
+    columns = [
+        getattr(table, name) for name in ("equal_tokens", "equal_token_coverage", "equal_pairs", "equal_pair_coverage")
+    ]
     for i, domain in enumerate(table.domains):
-        tokens, pairs = f"{table.equal_tokens[i]:,}", f"{table.equal_pairs[i]:,}"
-        shares = (_share(values[i]) for values in (table.equal_token_coverage, table.equal_pair_coverage))
-        coverage, pair_coverage = shares
-        rows.append([domain, tokens, coverage, pairs, pair_coverage])
+        tokens, coverage, pairs, pair_coverage = (column[i] for column in columns)
+        rows.append([domain, f"{tokens:,}", _share(coverage), f"{pairs:,}", _share(pair_coverage)])
     equal = "numbers of tokens and of pairs" if table.equalized == "tokens" else "coverage"
     return f"{aligned(rows)}\nexpected of so many, drawn from all documents: equal {equal}"
 
@@ -68,7 +68,7 @@ def _share(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def _with_error(value: float, errors: np.ndarray, i: int) -> str:  # type: ignore[type-arg]
+def _with_error(value: float, errors: npt.NDArray[np.float64], i: int) -> str:
     # The cells of a column are of one width, so that decimal points stand below each other.
     if not np.isfinite(errors).any():
         return f"{value:.4f}"

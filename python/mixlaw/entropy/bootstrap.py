@@ -59,4 +59,5 @@ def standard_error(replicates: npt.ArrayLike, groups: int) -> Floats:
     array
         In the unit of the replicates, shape () or (...).
     """
-    return np.asarray(np.std(replicates, axis=0, ddof=1) * np.sqrt(groups / (groups - 1.0)))
+    spread = np.asarray(replicates, dtype=np.float64).std(axis=0, ddof=1)
+    return np.asarray(spread * np.sqrt(groups / (groups - 1.0)))

@@ -45,7 +45,7 @@ def chao_wang_jost(sample: Histogram) -> float:
 
 
 def digamma_less_log(x: Floats) -> Floats:
-    """psi(x) - log(x) for x >= 1, shape (k,), without a loss of digits where x is large."""
+    """psi(x) - log(x) for x >= 1/2, shape (k,), without a loss of digits where x is large."""
     y = 1.0 / np.maximum(x, SERIES_FROM)
     y2 = y * y
     series = -y * (0.5 + y * (1 / 12 - y2 * (1 / 120 - y2 * (1 / 252 - y2 * (1 / 240 - y2 / 132)))))

@@ -28,9 +28,8 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import digamma
 
-from mixlaw.entropy.chao_wang_jost import chao_wang_jost
+from mixlaw.entropy.chao_wang_jost import chao_wang_jost, digamma_less_log
 from mixlaw.entropy.histogram import Histogram, histogram, log_ratio
 from mixlaw.errors import InputError, did_you_mean
 
@@ -74,7 +73,7 @@ def coverage(counts: npt.ArrayLike, how_many: npt.ArrayLike) -> float:
         If the arrays are no histogram.
     """
     sample = histogram(counts, how_many)
-    return 1.0 - sample.seen(1) / sample.n
+    return (sample.n - sample.seen(1)) / sample.n
 
 
 def plugin(sample: Histogram) -> float:
@@ -89,14 +88,16 @@ def _miller_madow(sample: Histogram) -> float:
 def _grassberger(sample: Histogram) -> float:
     j = sample.j
     sign = np.where(j % 2.0 == 0.0, 1.0, -1.0)
-    G = digamma(j) + 0.5 * sign * (digamma(0.5 * (j + 1.0)) - digamma(0.5 * j))
-    return float((sample.f * (j / sample.n) * (log_ratio(sample.n, j) + (np.log(j) - G))).sum())
+    # Differences of digammas through what they are above logarithms, which keeps their digits where j is large.
+    step = np.log1p(1.0 / j) + digamma_less_log(0.5 * (j + 1.0)) - digamma_less_log(0.5 * j)
+    less = digamma_less_log(j) + 0.5 * sign * step  # G(j) - log(j)
+    return float((sample.f * (j / sample.n) * (log_ratio(sample.n, j) - less)).sum())
 
 
 def _chao_shen(sample: Histogram) -> float:
     # Where all were seen once, C would be 0: one less is taken, as usual (f1 = n - 1).
     singletons = min(sample.seen(1), sample.n - 1)
-    C = 1.0 - singletons / sample.n
+    C = (sample.n - singletons) / sample.n
     p = C * (sample.j / sample.n)
     with np.errstate(divide="ignore"):  # p = 1: log(1 - p) is -inf, and seen for certain
         seen = -np.expm1(sample.n * np.log1p(-p))

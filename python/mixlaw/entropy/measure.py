@@ -3,6 +3,8 @@
 Entropies of tokens and of adjacent pairs are proxies for a mixture in BiMix, arXiv 2405.14908, Eq. 13.
 """
 
+from typing import Any
+
 import numpy as np
 from tqdm import tqdm
 
@@ -46,12 +48,13 @@ def measure_entropies(corpus: Corpus, *, threads: int | None = None) -> EntropyT
     ([0.0, 0.0], Mixture({'a': 0.328908, 'b': 0.671092}))
     """
     rows = [_measure(domain, corpus.vocab_size, threads) for domain in corpus.values()]
+    columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return EntropyTable(
         domains=tuple(corpus),
         tokenizer=corpus.tokenizer,
         vocab_size=corpus.vocab_size,
         estimator="plugin",
-        **{name: np.array([row[name] for row in rows]) for name in rows[0]},
+        **columns,
     )
 
 

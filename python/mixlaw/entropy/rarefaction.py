@@ -69,7 +69,8 @@ def entropy_at(counts: npt.ArrayLike, how_many: npt.ArrayLike, m: int) -> float:
         return plugin(sample)
     large = sample.j * (m / sample.n) >= LARGE_MEAN
     g = np.empty(len(sample.j))
-    g[large] = _by_moments(sample.j[large], sample.n, m)
+    if large.any():
+        g[large] = _by_moments(sample.j[large], sample.n, m)
     g[~large] = _by_summation(sample.j[~large], sample.n, m)
     return float((sample.f * g).sum())
 
@@ -100,7 +101,7 @@ def size_at_coverage(counts: npt.ArrayLike, how_many: npt.ArrayLike, coverage: f
         If the coverage is out of its range, or the arrays are no histogram.
     """
     sample = histogram(counts, how_many)
-    whole = 1.0 - sample.seen(1) / sample.n
+    whole = _whole(sample)
     if not 0.0 < coverage <= whole:
         raise InputError(f"a coverage of {coverage} cannot be had; expected: above 0 and at most the sample's, {whole}")
     if coverage == whole:
@@ -136,7 +137,7 @@ def equal_sizes(samples: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], by: str)
         return [min(sample.n for sample in checked)] * len(checked)
     if by != "coverage":
         raise InputError(f"samples are made equal by 'tokens' or 'coverage', not {by!r}")
-    lowest = min(1.0 - sample.seen(1) / sample.n for sample in checked)
+    lowest = min(map(_whole, checked))
     if lowest == 0.0:
         raise InputError("in one of the samples everything was seen once, so none can be cut to its coverage of 0")
     return [size_at_coverage(*sample, lowest) for sample in samples]
@@ -199,9 +200,14 @@ def _by_moments(j: Floats, n: int, m: int) -> Floats:
     return np.asarray(j / n * (log_ratio(n, j) - series))
 
 
+def _whole(sample: Histogram) -> float:
+    return (sample.n - sample.seen(1)) / sample.n
+
+
 def _coverage_at(sample: Histogram, m: int) -> float:
-    m = min(m, sample.n - 1)
-    return 1.0 - float((sample.f * (sample.j / sample.n) * _missed(sample.n - 1, sample.j - 1.0, m)).sum())
+    others = sample.n - 1
+    missed = _missed(others, sample.j - 1.0, min(m, others)) if others else 1.0
+    return 1.0 - float((sample.f * (sample.j / sample.n) * missed).sum())
 
 
 def _missed(N: int, d: Floats, m: int) -> Floats:
@@ -213,7 +219,7 @@ def _missed(N: int, d: Floats, m: int) -> Floats:
     some = d + m <= N
     e, b = np.where(some, e, 0.0), np.where(some, b, 0.0)
     left = np.maximum(N - b, 1.0)  # where N - b is 0, so is e
-    logs = -e * log_ratio(max(N, 1), left) + _falling(left, e) - _falling(np.full_like(e, N), e)
+    logs = -e * log_ratio(N, left) + _falling(left, e) - _falling(np.full_like(e, N), e)
     return np.where(some, np.exp(logs), 0.0)
 
 
