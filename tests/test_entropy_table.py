@@ -490,16 +490,27 @@ def test_the_curve_of_a_table_of_equal_sizes_warns_of_nothing() -> None:
 
 
 def test_the_text_has_error_bars_equal_sizes_curve_and_warnings() -> None:
+    sizes = {
+        "curve_tokens": [[99, 200, 500, 1000], [0, 99, 210, 400]],
+        "curve_pairs": [[90, 190, 490, 900], [0, 97, 205, 390]],
+    }
     text = table(
+        tokens=[1000, 400],
+        types=[400, 100],
+        token_singletons=[9, 40],
+        pairs=[900, 390],
+        pair_types=[600, 300],
+        pair_singletons=[400, 280],
         se=[4.26, 4.25],
+        je=[6.0, 5.5],
         **errors,
-        **(curve | {"curve_se": [[4.0, 4.1, 4.2, 4.26], [math.nan, 3.75, 4.0, 4.25]]}),
+        **(curve | sizes | {"curve_se": [[4.0, 4.1, 4.2, 4.26], [math.nan, 3.75, 4.0, 4.25]]}),
         **equalized,
     ).to_text()
     assert text == (
-        "domain     tokens   types  coverage      pairs  pair types  pair coverage               SE               CE                JE\n"
-        "web     1,234,567  40,000    0.9927  1,234,000     600,000         0.6759  4.2600 ± 0.0100  4.1250 ± 0.0300  11.5000 ± 0.0000\n"
-        "code          400     100    0.9000        390         300         0.2821  4.2500 ± 0.0200  1.5000 ±    -     5.5000 ± 0.5000\n"
+        "domain  tokens  types  coverage  pairs  pair types  pair coverage               SE               CE               JE\n"
+        "web      1,000    400    0.9910    900         600         0.5556  4.2600 ± 0.0100  4.1250 ± 0.0300  6.0000 ± 0.0000\n"  # noqa: E501
+        "code       400    100    0.9000    390         300         0.2821  4.2500 ± 0.0200  1.5000 ±    -    5.5000 ± 0.5000\n"  # noqa: E501
         "entropies in nats, plugin estimator, vocabulary of 50,257; ± one standard error\n"
         "\n"
         "entropies of  tokens  coverage  pairs  pair coverage\n"
@@ -515,5 +526,6 @@ def test_the_text_has_error_bars_equal_sizes_curve_and_warnings() -> None:
         "       CE        -   1.0000   1.2500   1.5000\n"
         "       JE        -   4.7500   5.2500   5.5000\n"
         "\n"
-        "SE: that 'web' is above 'code' is not settled: they differ by 0.0100 nats, with a standard error of 0.0224"
+        "SE: that 'web' is above 'code' is not settled: they differ by 0.0100 nats, with a standard error of 0.0224\n"
+        "JE: that 'web' is above 'code' is not settled: they differ by 0.5000 nats, with a standard error of 0.5000"
     )
