@@ -508,7 +508,7 @@ def test_the_text_has_error_bars_equal_sizes_curve_and_warnings() -> None:
         **equalized,
     ).to_text()
     assert text == (
-        "domain  tokens  types  coverage  pairs  pair types  pair coverage               SE               CE               JE\n"
+        "domain  tokens  types  coverage  pairs  pair types  pair coverage               SE               CE               JE\n"  # noqa: E501
         "web      1,000    400    0.9910    900         600         0.5556  4.2600 ± 0.0100  4.1250 ± 0.0300  6.0000 ± 0.0000\n"  # noqa: E501
         "code       400    100    0.9000    390         300         0.2821  4.2500 ± 0.0200  1.5000 ±    -    5.5000 ± 0.5000\n"  # noqa: E501
         "entropies in nats, plugin estimator, vocabulary of 50,257; ± one standard error\n"
