@@ -18,7 +18,7 @@ The second term is 0 where A is 1. As it stands it is lost to rounding; -log A i
 which has positive terms. The first are added one by one until n + s is 64; the rest, a sum of e^(-a k) / k over k, is
 the Euler-Maclaurin formula: an exponential integral and derivatives at the start. Both are exact to rounding for any n.
 
-A. Chao, Y. T. Wang, L. Jost (2013), Entropy and the species accumulation curve, Methods Ecol. Evol. 4(11), Eq. 7;
+A. Chao, Y. T. Wang, L. Jost (2013), Entropy and the species accumulation curve, Methods Ecol. Evol. 4(11);
 the cases f1 = 0 and f2 = 0 are those of the authors' package iNEXT.
 """
 

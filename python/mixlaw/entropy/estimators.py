@@ -12,10 +12,10 @@ name              H                                                             
 plugin            sum f (j / n) log(n / j)                                                -
 miller-madow      plugin + (types - 1) / (2 n)                                            Miller 1955
 grassberger       sum f (j / n) (log n - G(j)),                                           Grassberger 2003,
-                  G(j) = psi(j) + (-1)^j (psi((j + 1) / 2) - psi(j / 2)) / 2              physics/0307138, Eq. 27-28
+                  G(j) = psi(j) + (-1)^j (psi((j + 1) / 2) - psi(j / 2)) / 2              arXiv physics/0307138
 chao-shen         -sum f p log p / (1 - (1 - p)^n), p = C j / n                           Chao & Shen 2003
 chao-wang-jost    sum f (j / n) (psi(n) - psi(j)) and a term for the unseen,              Chao, Wang & Jost 2013,
-                  module `chao_wang_jost`                                                 Eq. 7
+                  module `chao_wang_jost`
 
 All but the first correct the bias of relative frequencies, each in its way, for independent observations. Tokens of
 documents are not independent: see docs/entropy.md.

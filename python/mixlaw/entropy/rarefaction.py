@@ -7,7 +7,7 @@ m       how many of them are drawn, without return                              
 K       how often a type of count j is among them: hypergeometric, mean mu = j m/n (k,)   -
 g       E[-(K/m) log(K/m)]                                                         (k,)   nats
 H(m)    expected plug-in entropy, sum of f g; Chao et al. 2014                     -      nats
-C(m)    expected coverage, Chao & Jost 2012, Eq. 4a; C(n) = C(n - 1) = 1 - f1 / n  -      share
+C(m)    expected coverage, Chao & Jost 2012; C(n) = C(n - 1) = 1 - f1 / n  -      share
 
     C(m) = 1 - sum of f (j / n) F,   F = (n - j over m) / (n - 1 over m)
 
@@ -22,7 +22,7 @@ relative 1e-13 for n up to 1e12.
 
 A. Chao, N. J. Gotelli, T. C. Hsieh, E. L. Sander, K. H. Ma, R. K. Colwell, A. M. Ellison (2014), Rarefaction and
 extrapolation with Hill numbers, Ecol. Monogr. 84(1). A. Chao and L. Jost (2012), Coverage-based rarefaction and
-extrapolation, Ecology 93(12). Hahn polynomials: NIST DLMF 18.20-18.22.
+extrapolation, Ecology 93(12). Hahn polynomials: NIST DLMF 18.22.
 """
 
 from collections.abc import Sequence
