@@ -90,7 +90,7 @@ class CountsIterator {
   bool busy_ = false;
 };
 
-std::unique_ptr<NgramCounter> make_counter(std::int64_t vocab_size, std::int64_t order,
+std::unique_ptr<NgramCounter> make_counter(std::int64_t vocab_size, std::int64_t order, std::int64_t groups,
                                            std::optional<std::int64_t> threads,
                                            std::optional<std::int64_t> memory_limit, const std::string& folder,
                                            bool lasting) {
@@ -104,6 +104,7 @@ std::unique_ptr<NgramCounter> make_counter(std::int64_t vocab_size, std::int64_t
   CounterSettings settings;
   settings.vocab_size = vocab_size;
   settings.order = order;
+  settings.groups = groups;
   settings.threads = static_cast<unsigned>(threads.value_or(0));
   if (memory_limit) settings.memory_limit = static_cast<std::uint64_t>(*memory_limit);
   settings.folder = folder;
@@ -148,6 +149,16 @@ TableKind kind_of(const std::string& name) {
     if (name == name_of(kind)) return kind;
   }
   throw py::value_error("no kind of table is called " + name);
+}
+
+py::list weighted_counts_of_counts(NgramCounter& counter, std::int64_t n,
+                                   const std::vector<std::vector<std::uint64_t>>& weights, bool prefixes) {
+  py::list result;
+  for (const CountOfCounts& found : without_lock(
+           [&](const StopCheck& stop) { return counter.weighted_counts_of_counts(n, prefixes, weights, stop); })) {
+    result.append(py::make_tuple(as_array(found.counts), as_array(found.how_many)));
+  }
+  return result;
 }
 
 // (totals, [(kind, order, files), ...])
@@ -270,6 +281,31 @@ Returns
 counts, how_many
     uint64, shape (j,) each: ``how_many[i]`` different n-grams were counted ``counts[i]`` times. `counts` ascends.)";
 
+constexpr const char* weighted_counts_of_counts_doc =
+    R"(How often each count would occur had groups of documents another weight.
+
+For bootstrap replicates, whose weights are how often each group was drawn, and for parts of what was counted.
+
+Parameters
+----------
+n
+    Length of the n-grams, from 1 to the order.
+weights
+    Rows of whole numbers below 2**32, one for each of the counter's `groups`: every document of group g counts
+    ``weights[i][g]`` times.
+prefixes
+    Of the n-grams without their last tokens instead; n is at least 2.
+
+Returns
+-------
+list
+    For every row, what `count_of_counts` would give.
+
+Raises
+------
+ValueError
+    If a row has another length, a weight is too large, or n is out of range.)";
+
 constexpr const char* count_of_doc = R"(How often one n-gram was counted.
 
 Parameters
@@ -341,6 +377,7 @@ void bind_ngram(py::module_& module) {
       .def(py::init([](const std::string& path) { return open_count_file(path); }))
       .def_property_readonly("order", [](const CountFile& file) { return file.head.order; })
       .def_property_readonly("vocab_size", [](const CountFile& file) { return file.head.vocab_size; })
+      .def_property_readonly("groups", [](const CountFile& file) { return file.head.groups; })
       .def_property_readonly("metadata", [](const CountFile& file) { return py::bytes(file.head.metadata); });
 
   py::class_<CountsIterator>(module, "CountsIterator", "Iterator over pieces of counts; see NgramCounter.iter_counts.")
@@ -348,11 +385,12 @@ void bind_ngram(py::module_& module) {
       .def("__next__", &CountsIterator::next);
 
   py::class_<NgramCounter>(module, "NgramCounter", counter_doc)
-      .def(py::init(&make_counter), integer("vocab_size"), py::kw_only(), integer("order") = 2,
+      .def(py::init(&make_counter), integer("vocab_size"), py::kw_only(), integer("order") = 2, integer("groups") = 1,
            integer("threads") = py::none(), integer("memory_limit") = py::none(), py::arg("folder") = "",
            py::arg("lasting") = false)
       .def_property_readonly("vocab_size", &NgramCounter::vocab_size, "Token ids are below this.")
       .def_property_readonly("order", &NgramCounter::order, "Length of the longest n-grams that are counted.")
+      .def_property_readonly("groups", &NgramCounter::groups, "Groups that documents are counted in.")
       .def_property_readonly("threads", &NgramCounter::threads, "The most threads that one call uses.")
       .def_property_readonly("memory_limit", &NgramCounter::memory_limit,
                              "Bytes of memory that the counter may take; None where there is no limit.")
@@ -379,6 +417,8 @@ void bind_ngram(py::module_& module) {
           },
           integer("n"), distinct_doc)
       .def("count_of_counts", &count_of_counts, integer("n"), count_of_counts_doc)
+      .def("weighted_counts_of_counts", &weighted_counts_of_counts, integer("n"), py::arg("weights"), py::kw_only(),
+           py::arg("prefixes") = false, weighted_counts_of_counts_doc)
       .def("entropies", &entropies)
       .def(
           "count_of",

@@ -14,7 +14,7 @@ constexpr std::size_t emit_keys = std::size_t{1} << 12;
 Run count_dense(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
   const std::size_t size = block.end - block.begin;
   const std::size_t tasks = (size + task_tokens - 1) / task_tokens;
-  const std::size_t places = std::size_t{1} << keys.key_bits;
+  const std::size_t places = std::size_t{1} << keys.ngram_bits;
   std::vector<std::vector<std::uint32_t>> tables(std::min<std::size_t>(work.threads(), tasks));
   work.for_each(tasks, [&](unsigned worker, std::size_t task) {
     std::vector<std::uint32_t>& table = tables[worker];
@@ -42,7 +42,7 @@ Run count_dense(const Block& block, const NgramKeys& keys, const BlockRoom& room
   });
 
   const auto sink = room.storage.memory_sink();
-  RunWriter<std::uint64_t> writer(*sink);
+  RunWriter<std::uint64_t> writer(*sink, static_cast<std::uint64_t>(room.base(keys)));
   for (std::size_t from = 0; from < places; from += emit_keys) {
     writer.write_each(std::min(emit_keys, places - from), [&](std::size_t i) {
       std::uint64_t count = 0;

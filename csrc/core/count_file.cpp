@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint8_t magic[8] = {0x89, 'M', 'L', 'C', '\r', '\n', 0x1a, '\n'};
 constexpr std::uint8_t end_magic[8] = {'M', 'L', 'C', 'e', 'n', 'd', '\r', '\n'};
 constexpr std::uint32_t version = 1;
-constexpr std::uint64_t fixed_head_size = 8 + 4 + 4 + 8 + 8 * max_order + 8;
+constexpr std::uint64_t fixed_head_size = 8 + 4 + 4 + 8 + 8 + 8 * max_order + 8;
 constexpr std::uint64_t checksum_size = 8;
 constexpr std::uint64_t table_head_size = 4 + 4 + 8 + 8;
 constexpr std::uint64_t segment_entry_size = 6 * 8;
@@ -30,6 +30,7 @@ std::vector<std::uint8_t> head_bytes(const CountFileHead& head) {
   append_u32(bytes, version);
   append_u32(bytes, head.order);
   append_u64(bytes, head.vocab_size);
+  append_u64(bytes, head.groups);
   for (const std::uint64_t total : head.totals) append_u64(bytes, total);
   append_u64(bytes, head.metadata.size());
   bytes.insert(bytes.end(), head.metadata.begin(), head.metadata.end());
@@ -277,6 +278,7 @@ CountFile open_count_file(const std::string& path) {
   CountFile result;
   result.head.order = head.u32("the head");
   result.head.vocab_size = head.u64("the head");
+  const std::uint64_t groups = head.u64("the head");
   for (std::uint64_t& total : result.head.totals) total = head.u64("the head");
   const std::uint64_t metadata_size = head.u64("the head");
   const auto* const metadata = head.take(metadata_size, "the metadata");
@@ -285,11 +287,17 @@ CountFile open_count_file(const std::string& path) {
     throw CountFileError(path, head_size, "the checksum of the head is wrong: it is damaged");
   }
   result.head.metadata.assign(reinterpret_cast<const char*>(metadata), metadata_size);
-  const auto& [order, vocab_size, totals, text] = result.head;
+  const unsigned order = result.head.order;
+  const std::uint64_t vocab_size = result.head.vocab_size;
   if (order < 1 || order > max_order) throw CountFileError(path, 12, "order " + std::to_string(order));
   if (vocab_size < 1 || vocab_size > std::uint64_t{1} << max_token_bits ||
       order * token_bits_for(vocab_size) > max_key_bits) {
     throw CountFileError(path, 16, "a vocabulary of " + std::to_string(vocab_size));
+  }
+  if (groups < 1 || groups > max_groups) throw CountFileError(path, 24, std::to_string(groups) + " groups");
+  result.head.groups = static_cast<unsigned>(groups);
+  if (NgramKeys(order, vocab_size, result.head.groups).key_bits > max_key_bits) {
+    throw CountFileError(path, 24, std::to_string(groups) + " groups of so long n-grams");
   }
 
   Fields trailer(path, bytes, size - trailer_size, size);
@@ -321,7 +329,7 @@ CountFile open_count_file(const std::string& path) {
         index.fail("a table stands twice");
       }
     }
-    const NgramKeys keys(table_order, vocab_size);
+    const NgramKeys keys(table_order, vocab_size, result.head.groups);
     const std::uint64_t entries = index.u64("a table's head");
     const std::uint64_t count = index.u64("a table's head");
     if (count > index.left() / segment_entry_size) index.fail("more segments than the index has room for");
@@ -339,13 +347,14 @@ CountFile open_count_file(const std::string& path) {
       }
       // An entry takes two bytes at least.
       if (segment_entries < 1 || segment_entries > segment_size / 2) index.fail("a segment of impossible length");
-      if (first >> keys.key_bits != 0 || (s > 0 && first <= segments.back().first_key)) {
+      if (first >> keys.ngram_bits >= groups || (s > 0 && first <= segments.back().first_key)) {
         index.fail("the segments are not in order");
       }
       segments.push_back({first, segment_entries, offset, segment_size, file, sum, number++});
     }
     for (std::uint64_t s = 0; s < count; ++s) {
-      file->expect(keys, s + 1 < count ? segments[s + 1].first_key : WideKey{1} << keys.key_bits);
+      const WideKey end_of_group = ((segments[s].first_key >> keys.ngram_bits) + 1) << keys.ngram_bits;
+      file->expect(keys, s + 1 < count ? std::min(segments[s + 1].first_key, end_of_group) : end_of_group);
     }
     Run run;
     run.append(std::move(segments));
@@ -363,7 +372,7 @@ FileSink::FileSink(std::string path, const NgramKeys& keys, FileLife life, std::
     : path_(path),
       order_(keys.order),
       life_(life),
-      writer_(std::move(path), {keys.order, keys.vocab_size, {}, {}}, life, std::move(gauge)) {}
+      writer_(std::move(path), {keys.order, keys.vocab_size, keys.groups, {}, {}}, life, std::move(gauge)) {}
 
 Run FileSink::finish(std::vector<Segment> segments) {
   writer_.add_table(TableKind::ngrams, order_, segments);

@@ -81,7 +81,8 @@ std::vector<Segment> joined(std::vector<std::vector<Segment>> lists) {
 template <class Low>
 class GroupCounter {
  public:
-  GroupCounter(unsigned token_bits, RunSink& sink) : token_bits_(token_bits), row_(token_bits), writer_(sink) {}
+  GroupCounter(unsigned token_bits, RunSink& sink, std::uint64_t base)
+      : token_bits_(token_bits), row_(token_bits), writer_(sink, base) {}
 
   // The rows of the first tokens [first, last).
   std::vector<Segment> count(const KeyGroups<std::uint32_t>& pairs, std::size_t group, std::uint32_t first,
@@ -133,15 +134,17 @@ class GroupCounter {
 };
 
 template <class Low>
-Run count_groups(const KeyGroups<std::uint32_t>& pairs, const Grouping& grouping, const NgramKeys& keys, RunSink& sink,
-                 Work& work) {
+Run count_groups(const KeyGroups<std::uint32_t>& pairs, const Grouping& grouping, const NgramKeys& keys,
+                 const BlockRoom& room, Work& work) {
+  const auto sink = room.storage.memory_sink();
+  const auto base = static_cast<std::uint64_t>(room.base(keys));
   std::vector<std::unique_ptr<GroupCounter<Low>>> counters(work.threads());
   std::vector<std::vector<Segment>> counted(grouping.groups());
   work.for_each(grouping.groups(), [&](unsigned worker, std::size_t group) {
-    if (!counters[worker]) counters[worker] = std::make_unique<GroupCounter<Low>>(keys.token_bits, sink);
+    if (!counters[worker]) counters[worker] = std::make_unique<GroupCounter<Low>>(keys.token_bits, *sink, base);
     counted[group] = counters[worker]->count(pairs, group, grouping.first[group], grouping.first[group + 1]);
   });
-  return sink.finish(joined(std::move(counted)));
+  return sink->finish(joined(std::move(counted)));
 }
 
 // Counts the n-grams of groups by sorting their keys, for one thread.
@@ -172,7 +175,7 @@ class GroupRanker {
     spare_.resize(std::max(spare_.size(), found_.size()));
     radix_sort(found_, spare_, bits);
     const auto sink = room_.storage.memory_sink();
-    RunWriter<Key> writer(*sink);
+    RunWriter<Key> writer(*sink, static_cast<Key>(room_.base(keys_)));
     Entry<Key> entries[entries_at_once];
     std::size_t n = 0;
     for (std::size_t i = 0; i < found_.size();) {
@@ -199,7 +202,7 @@ template <class Packed, class Key>
 Run rank_groups(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
   const Grouping grouping = grouping_of(block, keys, 8 * sizeof(Packed));
   const unsigned rest_bits = (keys.order - 1) * keys.token_bits;
-  const Key key_mask = (Key{1} << keys.key_bits) - 1;
+  const Key key_mask = (Key{1} << keys.ngram_bits) - 1;
   auto groups = room_for<Packed>(block, grouping, room, work);
   partition<Packed>(block, keys, grouping, groups, work,
                     [&](GroupSorter<Packed>& sorter, const std::uint32_t* tokens, std::size_t count) {
@@ -250,9 +253,8 @@ Run count_partitioned(const Block& block, const NgramKeys& keys, const BlockRoom
                                return std::pair{tokens[i], tokens[i] << token_bits | tokens[i + 1]};
                              });
                            });
-  const auto sink = room.storage.memory_sink();
-  return token_bits <= 16 ? count_groups<std::uint16_t>(pairs, grouping, keys, *sink, work)
-                          : count_groups<std::uint32_t>(pairs, grouping, keys, *sink, work);
+  return token_bits <= 16 ? count_groups<std::uint16_t>(pairs, grouping, keys, room, work)
+                          : count_groups<std::uint32_t>(pairs, grouping, keys, room, work);
 }
 
 }  // namespace mixlaw

@@ -38,8 +38,8 @@ Needs needs_of(unsigned threads, const NgramKeys& keys) {
   std::size_t per_task_token = 0;
   // Sorted at random, keys of a block are 2^(key_bits - 16) apart or less on average.
   const double run_bytes = 2.0 + std::max(0.0, keys.key_bits - 16.0) / 7.0;
-  if (keys.key_bits <= max_dense_bits) {
-    per_thread += sizeof(std::uint32_t) << keys.key_bits;
+  if (keys.ngram_bits <= max_dense_bits) {
+    per_thread += sizeof(std::uint32_t) << keys.ngram_bits;
   } else if (keys.order > 1 && keys.token_bits <= max_partitioned_bits) {
     // Tables of rows for pairs; chunks and lines of groups; the groups of the vocabulary.
     const std::size_t packed = keys.order == 2          ? sizeof(std::uint32_t)
@@ -54,6 +54,8 @@ Needs needs_of(unsigned threads, const NgramKeys& keys) {
     per_block_token = 2.0 * run_bytes;
     per_task_token = 2 * threads * (keys.wide() ? sizeof(WideKey) : sizeof(std::uint64_t));
   }
+  // Documents of a group are gathered from the input.
+  if (keys.groups > 1) per_block_token += sizeof(std::uint32_t) + 1.0;
   return {always + threads * per_thread, per_block_token, per_task_token};
 }
 

@@ -14,9 +14,9 @@ namespace {
 constexpr std::size_t tail_keys = std::size_t{1} << 17;
 
 template <class Key>
-RunPtr encode(const std::vector<Key>& sorted, const RunStorage& storage) {
-  const auto sink = storage.memory_sink();
-  RunWriter<Key> writer(*sink);
+RunPtr encode(const std::vector<Key>& sorted, const NgramKeys& keys, const BlockRoom& room) {
+  const auto sink = room.storage.memory_sink();
+  RunWriter<Key> writer(*sink, static_cast<Key>(room.base(keys)));
   for (std::size_t i = 0; i < sorted.size();) {
     std::size_t end = i + 1;
     while (end < sorted.size() && sorted[end] == sorted[i]) ++end;
@@ -37,7 +37,7 @@ template <class Key>
 Run sort_blocks(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
   const std::size_t size = block.end - block.begin;
   const std::size_t tasks = (size + room.task_tokens - 1) / room.task_tokens;
-  const Key key_mask = (Key{1} << keys.key_bits) - 1;
+  const Key key_mask = (Key{1} << keys.ngram_bits) - 1;
   std::vector<RunPtr> counted(tasks);
   work.for_each(tasks, [&](unsigned, std::size_t task) {
     const std::size_t begin = block.begin + task * room.task_tokens;
@@ -54,14 +54,14 @@ Run sort_blocks(const Block& block, const NgramKeys& keys, const BlockRoom& room
                        }
                      });
     std::vector<Key> spare(found.size());
-    radix_sort(found, spare, keys.key_bits);
-    counted[task] = encode(found, room.storage);
+    radix_sort(found, spare, keys.ngram_bits);
+    counted[task] = encode(found, keys, room);
   });
   return merged(counted, keys, room.storage, work);
 }
 
 template <class Key>
-Run sort_tails(const Block& block, const NgramKeys& keys, const RunStorage& storage, Work& work) {
+Run sort_tails(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
   const Documents& documents = block.documents;
   const std::int64_t* const last = documents.offsets + documents.count + 1;
   const std::int64_t* end = std::upper_bound(documents.offsets + 1, last, static_cast<std::int64_t>(block.begin));
@@ -70,7 +70,7 @@ Run sort_tails(const Block& block, const NgramKeys& keys, const RunStorage& stor
   const auto close = [&] {
     if (found.empty()) return;
     std::sort(found.begin(), found.end());
-    counted.push_back(encode(found, storage));
+    counted.push_back(encode(found, keys, room));
     found.clear();
     work.poll();
   };
@@ -85,7 +85,7 @@ Run sort_tails(const Block& block, const NgramKeys& keys, const RunStorage& stor
     if (found.size() == tail_keys) close();
   }
   close();
-  return merged(counted, keys, storage, work);
+  return merged(counted, keys, room.storage, work);
 }
 
 }  // namespace
@@ -95,9 +95,9 @@ Run count_sorted(const Block& block, const NgramKeys& keys, const BlockRoom& roo
                      : sort_blocks<std::uint64_t>(block, keys, room, work);
 }
 
-Run count_tails(const Block& block, const NgramKeys& keys, const RunStorage& storage, Work& work) {
-  return keys.wide() ? sort_tails<WideKey>(block, keys, storage, work)
-                     : sort_tails<std::uint64_t>(block, keys, storage, work);
+Run count_tails(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work) {
+  return keys.wide() ? sort_tails<WideKey>(block, keys, room, work)
+                     : sort_tails<std::uint64_t>(block, keys, room, work);
 }
 
 }  // namespace mixlaw

@@ -14,26 +14,31 @@ namespace {
 
 // Compressed input of one task: some milliseconds of work.
 constexpr std::size_t task_bytes = std::size_t{1} << 22;
+constexpr std::size_t cursor_bytes = std::size_t{1} << 18;
 constexpr std::size_t entries_at_once = 1024;
 constexpr std::size_t steps_a_poll = std::size_t{1} << 16;
 
-// Keys that cut the views into ranges of about task_bytes each; begins with 0 and ends with end_key. They are multiples
-// of 2^whole_bits.
+// Keys that cut the views into ranges of about task_bytes each, none of which reaches into two groups; begins with 0
+// and ends with end_key. They are multiples of 2^whole_bits.
 template <class Key>
-std::vector<Key> cut(const Sources& sources, unsigned whole_bits) {
+std::vector<Key> cut(const Sources& sources, const NgramKeys& keys, unsigned whole_bits) {
   std::vector<std::pair<Key, std::size_t>> starts;
   for (const RunView& view : sources.plus) {
-    for (const Segment& segment : view.run->segments) {
-      const auto key = static_cast<Key>(segment.first_key >> view.shift);
+    for (std::size_t i = view.first_segment; i < view.last_segment; ++i) {
+      const Segment& segment = view.run->segments[i];
+      const Key key = static_cast<Key>(static_cast<Key>(segment.first_key) - static_cast<Key>(view.base)) >> view.shift;
       starts.emplace_back(key >> whole_bits << whole_bits, segment.size);
     }
   }
   std::sort(starts.begin(), starts.end());
+  // To begin a range, every cursor reads half a segment for nothing.
+  const std::size_t enough = task_bytes + sources.plus.size() * cursor_bytes;
   std::vector<Key> cuts{0};
   std::size_t bytes = 0;
   for (const auto& [key, size] : starts) {
-    if (bytes >= task_bytes && key > cuts.back()) {
-      cuts.push_back(key);
+    const bool next_group = key >> keys.ngram_bits != cuts.back() >> keys.ngram_bits;
+    if (next_group || (bytes >= enough && key > cuts.back())) {
+      cuts.push_back(next_group ? static_cast<Key>(key >> keys.ngram_bits << keys.ngram_bits) : key);
       bytes = 0;
     }
     bytes += size;
@@ -162,7 +167,7 @@ std::vector<Segment> joined(std::vector<std::vector<Segment>> lists) {
 
 template <class Key>
 Run merge_as(const Sources& sources, const NgramKeys& keys, RunSink& sink, Work& work) {
-  const std::vector<Key> cuts = cut<Key>(sources, 0);
+  const std::vector<Key> cuts = cut<Key>(sources, keys, 0);
   std::vector<std::vector<Segment>> merged(cuts.size() - 1);
   Rows rows(keys, work);
   work.for_each(merged.size(), [&](unsigned worker, std::size_t task) {
@@ -211,7 +216,7 @@ class PrefixWriter {
 // With a sink, prefixes as well.
 template <class Key>
 Summary summarize_as(const Sources& sources, const NgramKeys& keys, RunSink* sink, Work& work) {
-  const std::vector<Key> cuts = cut<Key>(sources, sink == nullptr ? 0 : keys.token_bits);
+  const std::vector<Key> cuts = cut<Key>(sources, keys, sink == nullptr ? 0 : keys.token_bits);
   std::vector<CountTally> tallies(work.threads());
   std::vector<std::vector<Segment>> prefixes(cuts.size() - 1);
   Rows rows(keys, work);
@@ -246,14 +251,23 @@ Summary summarize_as(const Sources& sources, const NgramKeys& keys, RunSink* sin
 }
 
 template <class Key>
-Difference difference_as(const RunPtr& a, const RunPtr& b, RunSink& above, RunSink& below, Work& work) {
-  RunCursor<Key> in_a({a, 0}, 0);
-  RunCursor<Key> in_b({b, 0}, 0);
+Difference difference_as(const RunPtr& a, const RunPtr& b, const NgramKeys& keys, RunSink& above, RunSink& below,
+                         Work& work) {
+  RunCursor<Key> in_a(whole(a), 0);
+  RunCursor<Key> in_b(whole(b), 0);
   RunWriter<Key> to_above(above);
   RunWriter<Key> to_below(below);
+  std::vector<std::vector<Segment>> all_above;
+  std::vector<std::vector<Segment>> all_below;
+  Key group = 0;
   for (std::size_t steps = 0;; ++steps) {
     if (steps % steps_a_poll == 0) work.poll();
     const Key key = std::min(in_a.key(), in_b.key());
+    if (key >> keys.ngram_bits != group) {
+      all_above.push_back(to_above.finish());
+      all_below.push_back(to_below.finish());
+      group = key >> keys.ngram_bits;
+    }
     if (key == RunCursor<Key>::end_key) break;
     const std::uint64_t of_a = in_a.key() == key ? in_a.count() : 0;
     const std::uint64_t of_b = in_b.key() == key ? in_b.count() : 0;
@@ -262,28 +276,141 @@ Difference difference_as(const RunPtr& a, const RunPtr& b, RunSink& above, RunSi
     if (in_a.key() == key) in_a.next();
     if (in_b.key() == key) in_b.next();
   }
-  return {above.finish(to_above.finish()), below.finish(to_below.finish())};
+  return {above.finish(joined(std::move(all_above))), below.finish(joined(std::move(all_below)))};
 }
 
-void add_views(std::vector<RunView>& views, const std::vector<RunPtr>& runs, unsigned shift) {
-  for (const RunPtr& run : runs) views.push_back({run, shift});
+// Counts of one n-gram by group.
+class GroupCounts {
+ public:
+  explicit GroupCounts(std::size_t groups) : counts_(groups) { present_.reserve(2 * groups); }
+
+  // The same group may come several times, and what is taken away may make its count 0 in between.
+  void add(unsigned group, std::uint64_t count) {
+    if (counts_[group] == 0) present_.push_back(group);
+    counts_[group] += count;
+  }
+  // Calls use(groups, n) with those whose count is not 0, and empties it.
+  template <class Use>
+  void drain(Use&& use) {
+    std::size_t n = 0;
+    for (const unsigned group : present_) {
+      if (counts_[group] == 0 || std::find(present_.begin(), present_.begin() + static_cast<std::ptrdiff_t>(n),
+                                           group) != present_.begin() + static_cast<std::ptrdiff_t>(n)) {
+        continue;
+      }
+      present_[n++] = group;
+    }
+    use(present_.data(), n);
+    for (const unsigned group : present_) counts_[group] = 0;
+    present_.clear();
+  }
+  std::uint64_t operator[](unsigned group) const { return counts_[group]; }
+
+ private:
+  std::vector<std::uint64_t> counts_;
+  std::vector<unsigned> present_;
+};
+
+// The tallies of one thread.
+struct WeightedTallies {
+  WeightedTallies(std::size_t replicates, std::size_t groups) : of_replicate(replicates), of_group(groups) {}
+
+  std::vector<CountTally> of_replicate;  // of n-grams that several groups have
+  std::vector<CountTally> of_group;      // of those that this group alone has: all replicates multiply them alike
+};
+
+template <class Key>
+std::vector<CountOfCounts> weighted_as(const Sources& sources, const NgramKeys& keys,
+                                       const std::vector<std::vector<std::uint64_t>>& weights, Work& work) {
+  const std::size_t replicates = weights.size();
+  const std::size_t groups = weights.front().size();
+  // Group by group, the weights of all replicates.
+  std::vector<std::uint64_t> by_group(groups * replicates);
+  for (std::size_t r = 0; r < replicates; ++r) {
+    for (std::size_t g = 0; g < groups; ++g) by_group[g * replicates + r] = weights[r][g];
+  }
+  const std::vector<Key> cuts = cut<Key>(sources, keys, 0);
+  std::vector<std::unique_ptr<WeightedTallies>> tallies(work.threads());
+  work.for_each(cuts.size() - 1, [&](unsigned worker, std::size_t task) {
+    if (!tallies[worker]) tallies[worker] = std::make_unique<WeightedTallies>(replicates, groups);
+    WeightedTallies& here = *tallies[worker];
+    std::vector<RunCursor<Key>> cursors = cursors_at(sources.plus, cuts[task]);
+    const std::size_t adding = cursors.size();
+    for (RunCursor<Key>& cursor : cursors_at(sources.minus, cuts[task])) cursors.push_back(cursor);
+    Tournament<Key> tournament(std::move(cursors));
+    GroupCounts counts(groups);
+    std::vector<std::uint64_t> sums(replicates);
+    for (Key key = tournament.key(); key < cuts[task + 1]; key = tournament.key()) {
+      do {
+        const std::uint32_t from = tournament.first();
+        const std::uint64_t count = tournament.count();
+        if (from < adding) {
+          counts.add(sources.plus[from].group, count);
+        } else {
+          counts.add(sources.minus[from - adding].group, 0 - count);
+        }
+        tournament.next();
+      } while (tournament.key() == key);
+      counts.drain([&](const unsigned* present, std::size_t n) {
+        if (n == 1) {
+          here.of_group[present[0]].add(counts[present[0]]);
+          return;
+        }
+        std::fill(sums.begin(), sums.end(), 0);
+        for (std::size_t i = 0; i < n; ++i) {
+          const std::uint64_t count = counts[present[i]];
+          const std::uint64_t* const weight = by_group.data() + present[i] * replicates;
+          for (std::size_t r = 0; r < replicates; ++r) sums[r] += weight[r] * count;
+        }
+        for (std::size_t r = 0; r < replicates; ++r) here.of_replicate[r].add(sums[r]);
+      });
+    }
+  });
+  std::vector<CountOfCounts> result;
+  for (std::size_t r = 0; r < replicates; ++r) {
+    std::vector<CountTally> all;
+    for (const auto& of_thread : tallies) {
+      if (!of_thread) continue;
+      all.push_back(std::move(of_thread->of_replicate[r]));
+      for (std::size_t g = 0; g < groups; ++g) {
+        if (weights[r][g] > 0) all.push_back(of_thread->of_group[g].times(weights[r][g]));
+      }
+    }
+    result.push_back(count_of_counts(all));
+  }
+  return result;
+}
+
+// Adds the groups of runs as views of their own.
+void add_views(std::vector<RunView>& views, const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer) {
+  for (const RunPtr& run : runs) {
+    for (std::size_t first = 0; first < run->segments.size();) {
+      const WideKey group = run->segments[first].first_key >> keys.ngram_bits;
+      std::size_t last = first + 1;
+      while (last < run->segments.size() && run->segments[last].first_key >> keys.ngram_bits == group) ++last;
+      views.push_back(
+          {run, first, last, group << keys.ngram_bits, longer * keys.token_bits, static_cast<unsigned>(group)});
+      first = last;
+    }
+  }
 }
 
 }  // namespace
 
 void Sources::add(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer) {
-  add_views(plus, runs, longer * keys.token_bits);
+  add_views(plus, runs, keys, longer);
   wide = wide || keys.wide();
 }
 
 void Sources::subtract(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer) {
-  add_views(minus, runs, longer * keys.token_bits);
+  add_views(minus, runs, keys, longer);
   wide = wide || keys.wide();
 }
 
 Sources sources_of(const std::vector<RunPtr>& runs, const NgramKeys& keys) {
   Sources sources;
-  sources.add(runs, keys);
+  for (const RunPtr& run : runs) sources.plus.push_back(whole(run));
+  sources.wide = keys.wide();
   return sources;
 }
 
@@ -297,6 +424,13 @@ CountOfCounts tally(const Sources& sources, const NgramKeys& keys, Work& work) {
                       : summarize_as<std::uint64_t>(sources, keys, nullptr, work).counts;
 }
 
+std::vector<CountOfCounts> weighted_tallies(const Sources& sources, const NgramKeys& keys,
+                                            const std::vector<std::vector<std::uint64_t>>& weights, Work& work) {
+  if (weights.empty()) return {};
+  return sources.wide ? weighted_as<WideKey>(sources, keys, weights, work)
+                      : weighted_as<std::uint64_t>(sources, keys, weights, work);
+}
+
 Summary summarize(const Sources& sources, const NgramKeys& keys, RunSink& prefix_sink, Work& work) {
   return sources.wide ? summarize_as<WideKey>(sources, keys, &prefix_sink, work)
                       : summarize_as<std::uint64_t>(sources, keys, &prefix_sink, work);
@@ -304,8 +438,8 @@ Summary summarize(const Sources& sources, const NgramKeys& keys, RunSink& prefix
 
 Difference difference(const RunPtr& a, const RunPtr& b, const NgramKeys& keys, RunSink& above, RunSink& below,
                       Work& work) {
-  return keys.wide() ? difference_as<WideKey>(a, b, above, below, work)
-                     : difference_as<std::uint64_t>(a, b, above, below, work);
+  return keys.wide() ? difference_as<WideKey>(a, b, keys, above, below, work)
+                     : difference_as<std::uint64_t>(a, b, keys, above, below, work);
 }
 
 }  // namespace mixlaw

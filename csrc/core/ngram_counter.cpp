@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <iterator>
@@ -50,17 +51,38 @@ void sync_file(const std::string& path) {
   if (error != 0) throw FileError(error, path);
 }
 
-// How many n-grams end behind the first `context` tokens.
-std::uint64_t count_ngrams(const Documents& documents, std::size_t context, std::size_t n, Work& work) {
+// How many n-grams end behind history.
+std::uint64_t count_ngrams(const Input& input, std::size_t n, Work& work) {
   const auto ngrams_in = [n](std::size_t tokens) { return tokens < n ? 0 : tokens - n + 1; };
   std::uint64_t total = 0;
-  for (std::size_t d = 0; d < documents.count; ++d) {
+  for (std::size_t d = 0; d < input.documents.count; ++d) {
     if (d % documents_a_poll == 0) work.poll();
-    const auto begin = static_cast<std::size_t>(documents.offsets[d]);
-    const auto end = static_cast<std::size_t>(documents.offsets[d + 1]);
-    total += ngrams_in(end - begin) - ngrams_in(std::clamp(context, begin, end) - begin);
+    total += ngrams_in(input.end(d) - input.begin(d)) - ngrams_in(input.history(d));
   }
   return total;
+}
+
+// Longer documents are cut into pieces, each of which may be of another group.
+constexpr std::size_t piece_tokens = std::size_t{1} << 16;
+
+// The group of a stretch of tokens, by a hash of its length and of what stands at its beginning, middle and end.
+unsigned group_of(const TokenArray& tokens, std::size_t begin, std::size_t end, unsigned groups) {
+  constexpr std::size_t sample = 16;
+  std::array<std::uint32_t, sample> copy;
+  std::uint64_t hash = end - begin;
+  const auto mix = [&hash](std::uint64_t word) {
+    // The finaliser of SplitMix64.
+    hash = (hash ^ word) + 0x9E3779B97F4A7C15u;
+    hash = (hash ^ hash >> 30) * 0xBF58476D1CE4E5B9u;
+    hash = (hash ^ hash >> 27) * 0x94D049BB133111EBu;
+    hash ^= hash >> 31;
+  };
+  const std::size_t count = std::min(sample, end - begin);
+  for (const std::size_t from : {begin, begin + (end - begin - count) / 2, end - count}) {
+    load_tokens(tokens, from, count, std::uint64_t{1} << max_token_bits, copy.data());
+    for (std::size_t i = 0; i < count; ++i) mix(copy[i]);
+  }
+  return static_cast<unsigned>(hash % groups);
 }
 
 CounterSettings checked(CounterSettings settings) {
@@ -72,9 +94,14 @@ CounterSettings checked(CounterSettings settings) {
                                 std::to_string(settings.vocab_size));
   }
   const auto order = static_cast<unsigned>(settings.order);
-  if (order * token_bits_for(static_cast<std::uint64_t>(settings.vocab_size)) > max_key_bits) {
-    throw std::invalid_argument("order " + std::to_string(order) + " takes a vocab_size of at most " +
-                                std::to_string(std::uint64_t{1} << (max_key_bits / order)) + ", not " +
+  if (settings.groups < 1 || settings.groups > static_cast<std::int64_t>(max_groups)) {
+    throw std::invalid_argument("groups must be from 1 to 256, not " + std::to_string(settings.groups));
+  }
+  const unsigned bits = max_key_bits - group_bits_for(static_cast<unsigned>(settings.groups));
+  if (order * token_bits_for(static_cast<std::uint64_t>(settings.vocab_size)) > bits) {
+    throw std::invalid_argument("order " + std::to_string(order) + " in " + std::to_string(settings.groups) +
+                                " groups takes a vocab_size of at most " +
+                                std::to_string(std::uint64_t{1} << (bits / order)) + ", not " +
                                 std::to_string(settings.vocab_size));
   }
   if (settings.threads == 0) settings.threads = std::max(std::thread::hardware_concurrency(), 1u);
@@ -119,7 +146,6 @@ class NgramCounter::Change {
     if (committed_) return;
     for (Store* store : counter_.stores()) store->staged.clear();
     counter_.pending_.rollback();
-    counter_.pending_history_.rollback();
   }
   Change(const Change&) = delete;
   Change& operator=(const Change&) = delete;
@@ -127,7 +153,6 @@ class NgramCounter::Change {
   void commit(const Totals& totals) {
     counter_.commit_staged();
     counter_.pending_.commit();
-    counter_.pending_history_.commit();
     counter_.totals_ = totals;
     counter_.known_.reset();
     committed_ = true;
@@ -140,13 +165,17 @@ class NgramCounter::Change {
 
 NgramCounter::NgramCounter(const CounterSettings& settings)
     : settings_(checked(settings)),
-      plan_(make_plan(settings_.memory_limit, settings_.threads, keys(settings_.order))),
+      plan_(make_plan(settings_.memory_limit, settings_.threads, stored_keys(static_cast<unsigned>(settings_.order)))),
       storage_(plan_.run_bytes, settings_.folder, settings_.file_life),
-      ngrams_(keys(settings_.order), storage_) {
-  for (std::int64_t n = 1; n < settings_.order; ++n) {
-    tails_.emplace_back(keys(n), storage_);
-    history_.emplace_back(keys(n), storage_);
+      ngrams_(stored_keys(static_cast<unsigned>(settings_.order)), storage_) {
+  for (unsigned n = 1; n < settings_.order; ++n) {
+    tails_.emplace_back(stored_keys(n), storage_);
+    history_.emplace_back(stored_keys(n), storage_);
   }
+}
+
+NgramKeys NgramCounter::stored_keys(unsigned n) const {
+  return {n, static_cast<std::uint64_t>(settings_.vocab_size), static_cast<unsigned>(settings_.groups)};
 }
 
 NgramKeys NgramCounter::keys(std::int64_t n) const {
@@ -191,24 +220,22 @@ void NgramCounter::update(const Documents& documents, std::int64_t context, cons
   const Turn turn(*this, work);
   settle(work);
   // Document borders mean nothing to single tokens.
-  const std::int64_t whole[] = {0, static_cast<std::int64_t>(size)};
-  const Documents input = settings_.order == 1 ? Documents{documents.tokens, whole, 1} : documents;
+  const std::int64_t borders[] = {0, static_cast<std::int64_t>(size)};
+  const bool one = settings_.order == 1 && settings_.groups == 1;
+  const Input input{one ? Documents{documents.tokens, borders, 1} : documents, history, nullptr};
   // Inputs from this size on are counted where they lie.
-  const bool large = PendingDocuments::bytes_for(size, input.count) > plan_.pending_bytes / 2;
-  if (!large && pending_.bytes() + PendingDocuments::bytes_for(size, input.count) > plan_.pending_bytes) {
-    count_pending(work);
-  }
+  const std::size_t bytes = PendingDocuments::bytes_for(size, input.documents.count);
+  const bool large = bytes > plan_.pending_bytes / 2;
+  if (!large && pending_.bytes() + bytes > plan_.pending_bytes) count_pending(work);
   Change change(*this);
   try {
     Totals more{};
-    for (unsigned n = 1; n <= settings_.order; ++n) more[n - 1] = count_ngrams(input, history, n, work);
+    for (unsigned n = 1; n <= settings_.order; ++n) more[n - 1] = count_ngrams(input, n, work);
     if (large) {
-      stage_documents(input, work);
-      PendingDocuments past;
-      past.add(input, 0, history, vocab_size);
-      stage_history(past.documents(), work);
+      stage(input, work);
     } else {
-      gather(input, history);
+      pending_.reserve(plan_.pending_bytes);
+      pending_.add(input, vocab_size);
     }
     change.commit(sum_of_totals(more));
   } catch (const TokenError& error) {
@@ -218,36 +245,97 @@ void NgramCounter::update(const Documents& documents, std::int64_t context, cons
   }
 }
 
-void NgramCounter::gather(const Documents& documents, std::size_t context) {
-  pending_.reserve(plan_.pending_bytes);
-  pending_.add(documents, 0, documents.tokens.size, keys(1).vocab_size);
-  pending_history_.add(documents, 0, context, keys(1).vocab_size);
-}
-
-// Stages all n-grams that lie in the documents.
-void NgramCounter::stage_documents(const Documents& documents, Work& work) {
-  const std::size_t size = documents.tokens.size;
+// Stages all n-grams of the input.
+void NgramCounter::stage(const Input& input, Work& work) {
+  if (settings_.groups > 1) return stage_in_groups(input, work);
+  const std::size_t size = input.documents.tokens.size;
   const std::size_t blocks = (size + plan_.block_tokens - 1) / plan_.block_tokens;
-  const BlockRoom room{storage_, plan_.task_tokens, pairs_};
   std::size_t begin = 0;
   for (std::size_t block = 0; block < blocks; ++block) {
     // Blocks of like size.
     const std::size_t end = begin + (size - begin) / (blocks - block);
-    ngrams_.staged.push(count_block({documents, begin, end}, ngrams_.runs.keys(), room, work));
-    for (Store& store : tails_) {
-      store.staged.push(count_tails({documents, begin, end}, store.runs.keys(), storage_, work));
-    }
-    for (Store* store : stores()) store->staged.compact(work);
-    relieve(work);
+    std::vector<Run> runs(stores().size());
+    count_part(input, begin, end, 0, runs, work);
+    push_staged(std::move(runs), work);
     begin = end;
   }
 }
 
-// Stages what the documents, which are history, would count too much.
-void NgramCounter::stage_history(const Documents& documents, Work& work) {
-  for (Store& store : history_) {
-    store.staged.push(count_tails({documents, 0, documents.tokens.size}, store.runs.keys(), storage_, work));
+// The same, group by group: of a part of the input at a time, the documents of each group are gathered and counted.
+void NgramCounter::stage_in_groups(const Input& input, Work& work) {
+  struct Piece {
+    std::size_t begin;  // behind its history
+    std::size_t end;
+    std::size_t history;
+  };
+  const auto groups = static_cast<unsigned>(settings_.groups);
+  const auto most_history = static_cast<std::size_t>(settings_.order - 1);
+  std::vector<std::vector<Piece>> pieces(groups);
+  std::size_t tokens = 0;
+  const auto count = [&] {
+    std::vector<Run> runs(stores().size());
+    for (unsigned group = 0; group < groups; ++group) {
+      PendingDocuments gathered;
+      for (const Piece& piece : pieces[group]) {
+        gathered.add(input.documents.tokens, piece.begin - piece.history, piece.end, piece.history, keys(1).vocab_size);
+      }
+      pieces[group].clear();
+      const Input part = gathered.input();
+      count_part(part, 0, part.documents.tokens.size, group, runs, work);
+    }
+    push_staged(std::move(runs), work);
+    tokens = 0;
+  };
+  for (std::size_t d = 0; d < input.documents.count; ++d) {
+    std::size_t begin = input.begin(d) + input.history(d);
+    std::size_t history = input.history(d);
+    while (begin < input.end(d)) {
+      const std::size_t end = std::min(begin + piece_tokens, input.end(d));
+      pieces[group_of(input.documents.tokens, begin, end, groups)].push_back({begin, end, history});
+      // Short documents take more room as pieces than as tokens.
+      tokens += end - begin + history + sizeof(Piece) / sizeof(std::uint32_t);
+      if (tokens >= plan_.block_tokens) count();
+      history = std::min(end - input.begin(d), most_history);
+      begin = end;
+    }
   }
+  if (tokens > 0) count();
+}
+
+// Counts what ends in [begin, end) of the input into the runs of the stores, behind what they hold.
+void NgramCounter::count_part(const Input& input, std::size_t begin, std::size_t end, unsigned group,
+                              std::vector<Run>& runs, Work& work) {
+  if (begin == end) return;
+  const BlockRoom room{storage_, plan_.task_tokens, pairs_, group};
+  const Block block{input.documents, begin, end};
+  // The history of a document, as a document of its own.
+  PendingDocuments past;
+  if (!history_.empty()) {
+    const std::int64_t* const offsets = input.documents.offsets;
+    const auto first =
+        std::upper_bound(offsets + 1, offsets + input.documents.count + 1, static_cast<std::int64_t>(begin)) -
+        (offsets + 1);
+    for (auto d = static_cast<std::size_t>(first); d < input.documents.count && input.end(d) <= end; ++d) {
+      past.add(input.documents.tokens, input.begin(d), input.begin(d) + input.history(d), 0, keys(1).vocab_size);
+      if (input.histories == nullptr && input.end(d) >= input.context) break;
+    }
+  }
+  const Documents history = past.input().documents;
+  auto append = [&, i = std::size_t{0}](Run run) mutable { runs[i++].append(std::move(run.segments)); };
+  append(count_block(block, ngrams_.runs.keys(), room, work));
+  for (const Store& store : tails_) append(count_tails(block, store.runs.keys(), room, work));
+  for (const Store& store : history_) {
+    append(count_tails({history, 0, history.tokens.size}, store.runs.keys(), room, work));
+  }
+}
+
+void NgramCounter::push_staged(std::vector<Run> runs, Work& work) {
+  std::size_t i = 0;
+  for (Store* store : stores()) {
+    store->staged.push(std::move(runs[i++]));
+    store->staged.compact(work);
+  }
+  relieve(work);
 }
 
 void NgramCounter::commit_staged() {
@@ -268,18 +356,15 @@ void NgramCounter::commit_staged() {
 void NgramCounter::count_pending(Work& work) {
   if (pending_.empty()) return;
   Change change(*this);
-  stage_documents(pending_.documents(), work);
-  stage_history(pending_history_.documents(), work);
+  stage(pending_.input(), work);
   commit_staged();
   pending_.clear();
-  pending_history_.clear();
 }
 
 // The same, when there will likely be no more of them.
 void NgramCounter::finish_pending(Work& work) {
   count_pending(work);
   pending_ = {};
-  pending_history_ = {};
   pairs_ = {};
   settle(work);
 }
@@ -303,13 +388,21 @@ void NgramCounter::relieve(Work& work) {
   }
 }
 
+void NgramCounter::check_alike(std::int64_t order, std::int64_t vocab_size, std::int64_t groups) const {
+  if (order == settings_.order && vocab_size == settings_.vocab_size && groups == settings_.groups) return;
+  const auto describe = [](const CounterSettings& settings) {
+    return "order " + std::to_string(settings.order) + ", vocab_size " + std::to_string(settings.vocab_size) + " and " +
+           std::to_string(settings.groups) + (settings.groups == 1 ? " group" : " groups");
+  };
+  CounterSettings other;
+  other.order = order;
+  other.vocab_size = vocab_size;
+  other.groups = groups;
+  throw std::invalid_argument("cannot merge counts of " + describe(other) + " into counts of " + describe(settings_));
+}
+
 void NgramCounter::merge(NgramCounter& other, const StopCheck& stop) {
-  if (other.settings_.order != settings_.order || other.settings_.vocab_size != settings_.vocab_size) {
-    const auto describe = [](const NgramCounter& counter) {
-      return "order " + std::to_string(counter.order()) + " and vocab_size " + std::to_string(counter.vocab_size());
-    };
-    throw std::invalid_argument("cannot merge a counter of " + describe(other) + " into one of " + describe(*this));
-  }
+  check_alike(other.settings_.order, other.settings_.vocab_size, other.settings_.groups);
   Work work(settings_.threads, stop);
   Totals more;
   std::vector<std::vector<RunPtr>> runs;
@@ -339,12 +432,7 @@ void NgramCounter::merge(NgramCounter& other, const StopCheck& stop) {
 }
 
 void NgramCounter::add_file(const CountFile& file, const StopCheck& stop) {
-  if (file.head.order != settings_.order || file.head.vocab_size != keys(1).vocab_size) {
-    throw std::invalid_argument("cannot add counts of order " + std::to_string(file.head.order) + " and vocab_size " +
-                                std::to_string(file.head.vocab_size) + " to those of order " +
-                                std::to_string(settings_.order) + " and vocab_size " +
-                                std::to_string(settings_.vocab_size));
-  }
+  check_alike(file.head.order, static_cast<std::int64_t>(file.head.vocab_size), file.head.groups);
   Work work(settings_.threads, stop);
   const Turn turn(*this, work);
   settle(work);
@@ -361,19 +449,18 @@ std::uint64_t NgramCounter::total(std::int64_t n, const StopCheck& stop) {
   return totals_[static_cast<std::size_t>(n - 1)];
 }
 
-// The n-grams, n below the order or known().prefixes unused: views of everything that holds such, without all but their
-// first `kept` tokens.
+// The n-grams without all but their first `kept` tokens: views of everything that holds such.
 Sources NgramCounter::sources(unsigned n, unsigned kept, Work& work) {
   Sources found;
   const auto order = static_cast<unsigned>(settings_.order);
-  if (n == order && kept == order) {
+  if (kept == order) {
     found.add(ngrams_.runs.runs(), ngrams_.runs.keys());
     return found;
   }
-  found.add({known(work).prefixes}, keys(order - 1), order - 1 - kept);
+  found.add({known(work).prefixes}, stored_keys(order - 1), order - 1 - kept);
   for (unsigned m = n; m < order; ++m) {
-    found.add(tails_[m - 1].runs.runs(), keys(m), m - kept);
-    found.subtract(history_[m - 1].runs.runs(), keys(m), m - kept);
+    found.add(tails_[m - 1].runs.runs(), stored_keys(m), m - kept);
+    found.subtract(history_[m - 1].runs.runs(), stored_keys(m), m - kept);
   }
   return found;
 }
@@ -382,16 +469,21 @@ const NgramCounter::Known& NgramCounter::known(Work& work) {
   finish_pending(work);
   if (known_) return *known_;
   const NgramKeys& longest = ngrams_.runs.keys();
-  const Sources all = sources_of(ngrams_.runs.runs(), longest);
-  if (longest.order == 1) {
-    known_ = Known{tally(all, longest, work), nullptr};
-  } else {
+  Known found;
+  if (longest.order > 1) {
+    // With groups there are as many views as runs times groups: of one run they are quicker to merge.
+    if (longest.groups > 1) ngrams_.runs.merge(work);
     std::uint64_t bytes = 0;
     for (const RunPtr& run : ngrams_.runs.runs()) bytes += run->bytes;
-    const auto sink = storage_.sink(bytes, keys(settings_.order - 1));
-    Summary summary = summarize(all, longest, *sink, work);
-    known_ = Known{std::move(summary.counts), std::make_shared<const Run>(std::move(summary.prefixes))};
+    const auto sink = storage_.sink(bytes, stored_keys(longest.order - 1));
+    Summary summary = summarize(sources_of(ngrams_.runs.runs(), longest), longest, *sink, work);
+    found.counts = std::move(summary.counts);
+    found.prefixes = std::make_shared<const Run>(std::move(summary.prefixes));
   }
+  if (longest.order == 1 || longest.groups > 1) {
+    found.counts = tally(sources(longest.order, longest.order, work), longest.ungrouped(), work);
+  }
+  known_ = std::move(found);
   return *known_;
 }
 
@@ -400,7 +492,7 @@ RunPtr NgramCounter::counts(std::int64_t n, const StopCheck& stop) {
   Work work(settings_.threads, stop);
   const Turn turn(*this, work);
   finish_pending(work);
-  if (n == settings_.order) return ngrams_.runs.merge(work);
+  if (n == settings_.order && settings_.groups == 1) return ngrams_.runs.merge(work);
   const Sources found = sources(wanted.order, wanted.order, work);
   std::uint64_t bytes = 0;
   for (const RunView& view : found.plus) bytes += view.run->bytes;
@@ -450,6 +542,28 @@ CountOfCounts NgramCounter::histogram_of_prefixes(unsigned n, Work& work) {
   return tally(sources(n, n - 1, work), keys(n - 1), work);
 }
 
+std::vector<CountOfCounts> NgramCounter::weighted_counts_of_counts(
+    std::int64_t n, bool prefixes, const std::vector<std::vector<std::uint64_t>>& weights, const StopCheck& stop) {
+  const NgramKeys wanted = keys(n);
+  if (prefixes && n < 2) throw std::invalid_argument("prefixes are of n-grams from n = 2 on, not " + std::to_string(n));
+  for (const auto& row : weights) {
+    if (row.size() != static_cast<std::size_t>(settings_.groups)) {
+      throw std::invalid_argument("weights have " + std::to_string(row.size()) + " numbers a row, but there are " +
+                                  std::to_string(settings_.groups) + " groups");
+    }
+    for (const std::uint64_t weight : row) {
+      if (weight >> 32 != 0)
+        throw std::invalid_argument("a weight is " + std::to_string(weight) + ", above 4294967295");
+    }
+  }
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  finish_pending(work);
+  for (Store* store : stores()) store->runs.merge(work);
+  const unsigned kept = wanted.order - (prefixes ? 1 : 0);
+  return weighted_tallies(sources(wanted.order, kept, work), keys(kept), weights, work);
+}
+
 void NgramCounter::require_ngrams(unsigned n) const {
   if (totals_[0] == 0) throw std::invalid_argument("no tokens were counted, so there is no entropy");
   if (totals_[n - 1] > 0) return;
@@ -495,7 +609,8 @@ void NgramCounter::write(const std::string& path, const std::string& metadata, c
   const Turn turn(*this, work);
   finish_pending(work);
   const NgramKeys& longest = ngrams_.runs.keys();
-  CountFileWriter writer(path, {longest.order, longest.vocab_size, totals_, metadata}, FileLife::lasting, nullptr);
+  CountFileWriter writer(path, {longest.order, longest.vocab_size, longest.groups, totals_, metadata},
+                         FileLife::lasting, nullptr);
   const auto nothing = std::make_shared<const Run>();
   const auto copy = [&](Store& plus, Store* minus, TableKind kind, TableKind kind_below) {
     const NgramKeys& these = plus.runs.keys();
@@ -547,7 +662,8 @@ void NgramCounter::restore(const Saved& saved, const StopCheck& stop) {
     Store& store = store_of(table.kind, table.order);
     for (const std::string& path : table.files) {
       const CountFile file = open_count_file(path);
-      if (file.head.order != table.order || file.head.vocab_size != keys(1).vocab_size || file.tables.size() != 1) {
+      if (file.head.order != table.order || file.head.vocab_size != keys(1).vocab_size ||
+          file.head.groups != settings_.groups || file.tables.size() != 1) {
         throw CountFileError(path, 0, "holds other counts than the checkpoint says");
       }
       storage_.enter_file(path);

@@ -56,6 +56,8 @@ void test_tails_are_the_ends_of_documents() {
   const Stream stream = test::skewed_stream(30000, 40, 3, 7);
   const RunStorage storage = test::unlimited_storage();
   const Documents documents = stream.documents();
+  AlignedArray<std::uint32_t> memory;
+  const BlockRoom room{storage, 1271, memory};
   for (const unsigned order : {1u, 2u, 4u}) {
     const NgramKeys keys(order, 40);
     test::Counts expected;
@@ -71,7 +73,7 @@ void test_tails_are_the_ends_of_documents() {
     }
     Work work(1);
     for (const auto& [begin, end] : {std::pair{0u, 1u}, {1u, 63u}, {63u, 29999u}, {29999u, 30000u}}) {
-      for (const auto& [key, count] : test::counts_of(count_tails({documents, begin, end}, keys, storage, work))) {
+      for (const auto& [key, count] : test::counts_of(count_tails({documents, begin, end}, keys, room, work))) {
         found[key] += count;
       }
     }

@@ -214,7 +214,8 @@ void test_arguments_out_of_range_are_refused() {
   const Entropies entropies = counter.entropies(never);
   CHECK(entropies.shannon == std::log(2.0) && std::isnan(entropies.joint) && std::isnan(entropies.conditional));
   NgramCounter pairs(settings(10, 2, 1));
-  CHECK_THROWS(std::invalid_argument, "order 2 and vocab_size 10 into one of order 1 and vocab_size 10",
+  CHECK_THROWS(std::invalid_argument,
+               "counts of order 2, vocab_size 10 and 1 group into counts of order 1, vocab_size 10 and 1 group",
                counter.merge(pairs, never));
   const Stream single{{5}, {0, 1}};
   pairs.update(single.documents(), 0, never);

@@ -30,7 +30,7 @@ void test_what_is_written_is_read() {
   const Run run = test::run_of(counts);
   CHECK(run.segments.size() > 2);
   CHECK(test::counts_of(run) == counts);
-  RunCursor<std::uint64_t> cursor({shared(run), 0}, 0);
+  RunCursor<std::uint64_t> cursor(whole(shared(run)), 0);
   for (const auto& [key, count] : counts) {
     CHECK(cursor.key() == key && cursor.count() == count);
     cursor.next();
@@ -40,7 +40,7 @@ void test_what_is_written_is_read() {
 
 void test_an_empty_run_is_at_its_end() {
   const RunPtr run = shared({});
-  CHECK(RunCursor<std::uint64_t>({run, 0}, 0).key() == RunCursor<std::uint64_t>::end_key);
+  CHECK(RunCursor<std::uint64_t>(whole(run), 0).key() == RunCursor<std::uint64_t>::end_key);
   MemorySink sink(make_gauge());
   CHECK(RunWriter<std::uint64_t>(sink).finish().empty());
   CHECK(sink.finish({}).entries == 0);
@@ -57,7 +57,7 @@ void test_a_cursor_begins_anywhere() {
   }
   for (const WideKey start : starts) {
     const auto expected = counts.lower_bound(start);
-    const WideKey found = RunCursor<WideKey>({run, 0}, start).key();
+    const WideKey found = RunCursor<WideKey>(whole(run), start).key();
     CHECK(found == (expected == counts.end() ? RunCursor<WideKey>::end_key : expected->first));
   }
   // Shifted keys repeat, across the borders of segments too.
@@ -66,7 +66,7 @@ void test_a_cursor_begins_anywhere() {
     for (auto at = counts.lower_bound(start >> 6 << 6); at != counts.end() && at->first >> 6 == start >> 6; ++at)
       ++expected;
     std::uint64_t found = 0;
-    RunCursor<WideKey> cursor({run, 6}, start >> 6);
+    RunCursor<WideKey> cursor({run, 0, run->segments.size(), 0, 6, 0}, start >> 6);
     for (; cursor.key() == start >> 6; cursor.next()) ++found;
     CHECK(found == expected);
   }

@@ -29,13 +29,17 @@ struct BlockRoom {
   std::size_t task_tokens;    // sorted together, by one thread
   // Working room that is best kept from one block to the next: fresh pages cost more time than their use.
   AlignedArray<std::uint32_t>& pairs;
+  unsigned group = 0;  // of the documents
+
+  // What is added to the keys of n-grams.
+  WideKey base(const NgramKeys& keys) const { return WideKey{group} << keys.ngram_bits; }
 };
 
 // Counts the n-grams of a block by whichever way fits the keys. Throws TokenError for a token outside the vocabulary
 // (any of them, if there are several) and Interrupted.
 Run count_block(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
-// A table with a place for every possible key. Requires key_bits <= max_dense_bits.
+// A table with a place for every possible key. Requires ngram_bits <= max_dense_bits.
 inline constexpr unsigned max_dense_bits = 20;
 Run count_dense(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
@@ -50,6 +54,6 @@ Run count_partitioned(const Block& block, const NgramKeys& keys, const BlockRoom
 Run count_sorted(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
 // Counts the n-grams that end a document which ends in (begin, end]. Documents shorter than an n-gram have none.
-Run count_tails(const Block& block, const NgramKeys& keys, const RunStorage& storage, Work& work);
+Run count_tails(const Block& block, const NgramKeys& keys, const BlockRoom& room, Work& work);
 
 }  // namespace mixlaw

@@ -17,6 +17,7 @@ struct CountOfCounts {
 // Collects counts, for one thread. Most counts are small and have a place in a table; a map holds the others.
 class CountTally {
  public:
+  // Counts of 0 are passed over.
   void add(std::uint64_t count) {
     if (count < table_size) {
       ++table_[count];
@@ -24,6 +25,9 @@ class CountTally {
       ++large_[count];
     }
   }
+
+  // What it would hold had every count been so many times as large.
+  CountTally times(std::uint64_t factor) const;
 
  private:
   friend CountOfCounts count_of_counts(const std::vector<CountTally>& tallies);

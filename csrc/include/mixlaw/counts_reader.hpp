@@ -13,7 +13,7 @@ namespace mixlaw {
 // Keeps the run alive. Not safe for several threads.
 class CountsReader {
  public:
-  CountsReader(RunPtr run, const NgramKeys& keys) : run_(std::move(run)), keys_(keys), cursor_({run_, 0}, 0) {}
+  CountsReader(RunPtr run, const NgramKeys& keys) : run_(std::move(run)), keys_(keys), cursor_(whole(run_), 0) {}
 
   // Rows not read yet.
   std::uint64_t left() const { return run_->entries - read_; }

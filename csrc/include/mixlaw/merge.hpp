@@ -16,11 +16,12 @@ struct Sources {
   std::vector<RunView> minus;
   bool wide = false;  // some run has keys of more than 63 bits
 
-  // Adds views of runs whose n-grams are so many tokens longer than is wanted.
+  // Adds runs without their groups, and without so many of the last tokens of their n-grams.
   void add(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer = 0);
   void subtract(const std::vector<RunPtr>& runs, const NgramKeys& keys, unsigned longer = 0);
 };
 
+// Runs as they are, with their groups.
 Sources sources_of(const std::vector<RunPtr>& runs, const NgramKeys& keys);
 
 // The counts as one run, with those left out that come to 0. `keys` are the keys of the result. Throws Interrupted.
@@ -29,8 +30,13 @@ Run merge_runs(const Sources& sources, const NgramKeys& keys, RunSink& sink, Wor
 // How often each count occurs in what merge_runs would give, in less time and without its memory.
 CountOfCounts tally(const Sources& sources, const NgramKeys& keys, Work& work);
 
-// The same, and how often each n-gram without its last token begins one: of pairs, the counts of their first tokens.
-// Requires an order of at least 2.
+// For every row of `weights`, how often each count occurs if what documents of group g were counted is taken weights[g]
+// times. Rows have as many numbers as there are groups, each below 2^32; the sources are without groups.
+std::vector<CountOfCounts> weighted_tallies(const Sources& sources, const NgramKeys& keys,
+                                            const std::vector<std::vector<std::uint64_t>>& weights, Work& work);
+
+// The same as tally, and how often each n-gram without its last token begins one: of pairs, the counts of their first
+// tokens. Requires an order of at least 2.
 struct Summary {
   CountOfCounts counts;
   Run prefixes;

@@ -37,6 +37,8 @@ struct Entropies {
 struct CounterSettings {
   std::int64_t vocab_size = 1;
   std::int64_t order = 2;
+  // Groups that documents are counted in, by a hash of their tokens, so that counts can be weighted by group.
+  std::int64_t groups = 1;
   unsigned threads = 0;  // that a call may use; 0 takes as many as the machine has
   // Bytes of memory that the counter takes, beyond which runs go to files in `folder`.
   std::optional<std::uint64_t> memory_limit;
@@ -63,6 +65,7 @@ class NgramCounter {
 
   std::int64_t vocab_size() const { return settings_.vocab_size; }
   std::int64_t order() const { return settings_.order; }
+  std::int64_t groups() const { return settings_.groups; }
   unsigned threads() const { return settings_.threads; }
   std::optional<std::uint64_t> memory_limit() const { return settings_.memory_limit; }
   DiskUse disk_use() const { return storage_.disk_use(); }
@@ -89,6 +92,12 @@ class NgramCounter {
   // How often one n-gram was counted. Throws TokenError for a token outside the vocabulary.
   std::uint64_t count_of(const std::vector<std::int64_t>& ngram, const StopCheck& stop);
   CountOfCounts count_of_counts(std::int64_t n, const StopCheck& stop);
+  // For every row of `weights`, count_of_counts if every document of group g had been counted weights[g] times; of
+  // n-grams without their last token if `prefixes`. Throws std::invalid_argument unless rows have groups() numbers,
+  // each below 2^32, and n is at least 2 for prefixes.
+  std::vector<CountOfCounts> weighted_counts_of_counts(std::int64_t n, bool prefixes,
+                                                       const std::vector<std::vector<std::uint64_t>>& weights,
+                                                       const StopCheck& stop);
 
   // Entropy of the n-grams, and of their last tokens given the others, in nats: plug-in estimates. Throw
   // std::invalid_argument if no n-grams were counted.
@@ -133,15 +142,19 @@ class NgramCounter {
     RunStack staged;
   };
 
+  NgramKeys stored_keys(unsigned n) const;
   Totals sum_of_totals(const Totals& more) const;
   std::vector<Store*> stores();
   Store& store_of(TableKind kind, unsigned order);
-  void gather(const Documents& documents, std::size_t context);
   void count_pending(Work& work);
   void finish_pending(Work& work);
-  void stage_documents(const Documents& documents, Work& work);
-  void stage_history(const Documents& documents, Work& work);
+  void stage(const Input& input, Work& work);
+  void stage_in_groups(const Input& input, Work& work);
+  void count_part(const Input& input, std::size_t begin, std::size_t end, unsigned group, std::vector<Run>& runs,
+                  Work& work);
+  void push_staged(std::vector<Run> runs, Work& work);
   void commit_staged();
+  void check_alike(std::int64_t order, std::int64_t vocab_size, std::int64_t groups) const;
   void settle(Work& work);
   void relieve(Work& work);
   // What is known of the counts of the longest n-grams without merging them again.
@@ -168,9 +181,7 @@ class NgramCounter {
   Store ngrams_;
   std::vector<Store> tails_;
   std::vector<Store> history_;
-  // Small inputs that are not counted yet, and the history of such.
-  PendingDocuments pending_;
-  PendingDocuments pending_history_;
+  PendingDocuments pending_;  // small inputs that are not counted yet
   AlignedArray<std::uint32_t> pairs_;
   std::optional<Known> known_;  // once it was asked for and until more is counted
 };

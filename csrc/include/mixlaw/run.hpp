@@ -3,7 +3,7 @@
 // An n-gram is one integer key, its tokens side by side, the first token highest; keys in ascending order are n-grams
 // in lexicographic order. A run is a sequence of segments. A segment is a sequence of entries (varint of the key's
 // distance from the key before it, varint of the count); the distance of its first entry is from 0, so that segments
-// can be read on their own.
+// can be read on their own. All n-grams of a segment are of one group of documents.
 //
 // `Key` below is std::uint64_t or WideKey, whichever holds the keys of the run; the bytes are the same.
 #pragma once
@@ -74,11 +74,11 @@ class RunSink {
   virtual Run finish(std::vector<Segment> segments) = 0;
 };
 
-// Builds segments from entries in ascending order of key.
+// Builds segments from entries in ascending order of key, to each of which it adds `base`.
 template <class Key>
 class RunWriter {
  public:
-  explicit RunWriter(RunSink& sink) : sink_(sink) {}
+  explicit RunWriter(RunSink& sink, Key base = 0) : sink_(sink), base_(base), previous_(0 - base) {}
 
   // Writes entry(0), ..., entry(n - 1), leaving out those whose count is 0.
   template <class EntryAt>
@@ -132,30 +132,42 @@ class RunWriter {
     return end_;
   }
   void note_first(Key key) {
-    if (entries_ == 0) first_key_ = key;
+    if (entries_ == 0) first_key_ = base_ + key;
   }
   void close_segment() {
     segments_.push_back(
         sink_.keep(first_key_, entries_, buffer_.data(), static_cast<std::size_t>(end_ - buffer_.data())));
     end_ = buffer_.data();
-    previous_ = 0;
+    previous_ = 0 - base_;
     entries_ = 0;
   }
 
   RunSink& sink_;
+  Key base_;
   std::vector<std::uint8_t> buffer_;
   std::uint8_t* end_ = nullptr;
-  Key previous_ = 0;
+  Key previous_;
   Key first_key_ = 0;
   std::uint64_t entries_ = 0;
   std::vector<Segment> segments_;
 };
 
-// A run whose n-grams are looked at without their last tokens: keys are shifted right by so many bits, and may repeat.
+// Segments of a run that are looked at in another way: keys less `base`, shifted right by so many bits; so n-grams lose
+// their group and their last tokens, and may repeat.
 struct RunView {
   RunPtr run;
-  unsigned shift = 0;
+  std::size_t first_segment;
+  std::size_t last_segment;  // behind the last one
+  WideKey base;
+  unsigned shift;
+  unsigned group;
 };
+
+// The run as it is.
+inline RunView whole(RunPtr run) {
+  const std::size_t segments = run->segments.size();
+  return {std::move(run), 0, segments, 0, 0, 0};
+}
 
 // Walks the entries of a view from a given key on. The run must outlive it.
 template <class Key>
@@ -166,11 +178,13 @@ class RunCursor {
 
   // Stands on the first entry whose key is at least `from`.
   RunCursor(const RunView& view, Key from)
-      : segment_(view.run->segments.data()), last_(segment_ + view.run->segments.size()), shift_(view.shift) {
+      : segment_(view.run->segments.data() + view.first_segment),
+        last_(view.run->segments.data() + view.last_segment),
+        base_(static_cast<Key>(view.base)),
+        shift_(view.shift) {
     // Of the segments that begin below `from`, the last may hold it: equal keys may lie on both sides of a border.
-    const Segment* const not_below = std::lower_bound(segment_, last_, from, [this](const Segment& segment, Key key) {
-      return static_cast<Key>(segment.first_key >> shift_) < key;
-    });
+    const Segment* const not_below = std::lower_bound(
+        segment_, last_, from, [this](const Segment& segment, Key key) { return key_of(segment) < key; });
     if (not_below != segment_) segment_ = not_below - 1;
     do {
       next();
@@ -195,13 +209,18 @@ class RunCursor {
     segment_->holder->check(*segment_);
     in_ = segment_->begin();
     end_ = segment_->end();
-    whole_key_ = 0;
+    whole_key_ = 0 - base_;
     ++segment_;
     return true;
   }
 
+  Key key_of(const Segment& segment) const {
+    return static_cast<Key>(static_cast<Key>(segment.first_key) - base_) >> shift_;
+  }
+
   const Segment* segment_;  // the next to open
   const Segment* last_;     // behind the last
+  Key base_;
   unsigned shift_;
   const std::uint8_t* in_ = nullptr;
   const std::uint8_t* end_ = nullptr;

@@ -66,6 +66,10 @@ class NgramCounter(_core.NgramCounter):
         Token ids are below this; from 1 to 2**31, with order 5 to 2**25.
     order
         Length of the longest n-grams that are counted, from 1 to 5; all shorter ones are counted, too.
+    groups
+        Documents are counted in so many groups, from 1 to 256, which a hash of their tokens chooses, so that
+        `weighted_counts_of_counts` can tell how the counts vary from document to document. Documents of more than
+        65,536 tokens are divided among groups. It takes several times as much time and room.
     threads
         The most threads that one call uses; None takes as many as there are processors to run on.
     memory_limit
@@ -113,6 +117,7 @@ class NgramCounter(_core.NgramCounter):
         vocab_size: int,
         *,
         order: int = 2,
+        groups: int = 1,
         threads: int | None = None,
         memory_limit: int | None = None,
         spill_dir: str | os.PathLike[str] | None = None,
@@ -127,6 +132,7 @@ class NgramCounter(_core.NgramCounter):
         super().__init__(
             vocab_size,
             order=order,
+            groups=groups,
             threads=threads,
             memory_limit=memory_limit,
             folder=os.fspath(folder),
@@ -259,6 +265,7 @@ class NgramCounter(_core.NgramCounter):
         counter = cls(
             file.vocab_size,
             order=file.order,
+            groups=file.groups,
             threads=threads,
             memory_limit=memory_limit,
             spill_dir=spill_dir,
@@ -319,7 +326,13 @@ class NgramCounter(_core.NgramCounter):
         self.inputs, self.note = found.inputs, found.note
 
     def _identity(self) -> dict[str, Any]:
-        return {"order": self.order, "vocab_size": self.vocab_size, "tokenizer": self.tokenizer, "boundary": BOUNDARY}
+        return {
+            "order": self.order,
+            "vocab_size": self.vocab_size,
+            "groups": self.groups,
+            "tokenizer": self.tokenizer,
+            "boundary": BOUNDARY,
+        }
 
     def _merged_inputs(
         self, tokenizer: str | None, inputs: tuple[InputRange, ...], whose: str
