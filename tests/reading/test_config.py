@@ -13,7 +13,11 @@ SAMPLE = {
     "text": {"paths": "a.txt", "format": "text", "split": "line"},
     "jsonl": {"paths": "a.jsonl", "format": "jsonl", "field": "body"},
     "parquet": {"paths": "a.parquet", "format": "parquet", "field": "body"},
+    "arrow": {"paths": "a.arrow", "format": "arrow", "ids": "input_ids", "eod": 3},
+    "dataset": {"paths": "saved", "format": "dataset", "ids": "input_ids", "eod": 3},
     "npy": {"paths": "a.npy", "format": "npy", "eod": 3},
+    "megatron": {"paths": "a.bin", "format": "megatron", "eod": 3},
+    "llmc": {"paths": "a.bin", "format": "llmc", "eod": 3},
     "raw": {"paths": "a.bin", "format": "raw", "dtype": "uint16", "eod": 3},
 }
 
@@ -21,8 +25,10 @@ SAMPLE = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("config")
-    for name in ("a.txt", "b.txt", "a.jsonl", "a.parquet", "a.npy", "a.bin"):
+    (folder / "saved").mkdir()
+    for name in ("a.txt", "b.txt", "a.jsonl", "a.parquet", "a.arrow", "a.npy", "a.bin", "saved/data.arrow"):
         (folder / name).write_text("content")
+    (folder / "saved" / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
     return folder
 
 
@@ -49,7 +55,8 @@ def test_every_format_is_read_with_all_its_keys(folder: Path, kind: str) -> None
     config = read_config(write(folder, {"tokenizer": "bytes", "vocab_size": 300, "domains": {"web": SAMPLE[kind]}}))
     paths = SAMPLE[kind]["paths"]
     rest = {key: value for key, value in SAMPLE[kind].items() if key != "paths"}
-    assert config.domains == (DomainConfig("web", (str(folder / str(paths)),), **rest),)
+    files = (str(folder / ("saved/data.arrow" if kind == "dataset" else str(paths))),)
+    assert config.domains == (DomainConfig("web", files, **rest),)
     assert (config.tokenizer, config.vocab_size) == ("bytes", 300)
 
 
@@ -70,6 +77,8 @@ def test_tokenizer_path_is_relative_to_the_file(folder: Path) -> None:
         ("a.jsonl.gz", "jsonl"),
         ("a.jsonl.zst", "jsonl"),
         ("a.parquet", "parquet"),
+        ("a.arrow", "arrow"),
+        ("a.feather", "arrow"),
         ("a.tokens.npy", "npy"),
     ],
 )
@@ -165,7 +174,8 @@ def test_key_of_another_format_is_refused(folder: Path, kind: str, key: str) -> 
         ),
         (
             {"tokenizer": "bytes", "domains": {"web": "a.txt"}},
-            ", domain 'web': a domain is described by keys (paths, format, split, field, eod, dtype), not by 'a.txt'",
+            ", domain 'web': a domain is described by keys (paths, format, split, field, ids, eod, dtype), "
+            "not by 'a.txt'",
         ),
         (
             "tokenizer: bytes\ndomains: {no: {paths: a.txt}}\n",
@@ -180,7 +190,11 @@ def test_key_of_another_format_is_refused(folder: Path, kind: str, key: str) -> 
         (domain(paths=None), ", domain 'web': `paths` must be a path or pattern, or a list of them, not None"),
         (domain(format="json"), ", domain 'web': unknown format 'json'; did you mean 'jsonl'?"),
         (domain(format=["text"]), ", domain 'web': unknown format ['text']; did you mean 'text'?"),
-        (domain(format=None), ", domain 'web': unknown format None; known: jsonl, npy, parquet, raw, text"),
+        (
+            domain(format=None),
+            ", domain 'web': unknown format None; known: arrow, dataset, jsonl, llmc, megatron, npy, "
+            "parquet, raw, text",
+        ),
         (domain(split="paragraph"), ", domain 'web': `split` must be file or line, not 'paragraph'"),
         (
             domain(format="jsonl", field=""),
@@ -197,6 +211,23 @@ def test_key_of_another_format_is_refused(folder: Path, kind: str, key: str) -> 
         (
             domain(format="raw", dtype="uint8", eod=256),
             ", domain 'web': `eod` 256 is no uint8",
+        ),
+        (
+            {"vocab_size": 9, "domains": {"web": {"paths": "a.parquet"}}},
+            ", domain 'web': format parquet is text, which needs a `tokenizer`: a tokenizer.json, or bytes; or say "
+            "`ids`, a column of token ids",
+        ),
+        (
+            domain(format="parquet", field="body", ids="input_ids"),
+            ", domain 'web': `field` names a column of text and `ids` one of token ids: say one of them",
+        ),
+        (
+            domain(format="arrow", eod=0),
+            ", domain 'web': `eod` is for token ids, and this is text: say `ids`, the column that holds them",
+        ),
+        (
+            domain(format="arrow", ids=3),
+            ", domain 'web': `ids` must be the name of the column that holds token ids, not 3",
         ),
         (domain(format="npy", eod=-1), ", domain 'web': `eod` must be an integer of at least 0, not -1"),
         (domain(format="npy", eod="</s>"), ", domain 'web': `eod` must be an integer of at least 0, not '</s>'"),
@@ -218,11 +249,69 @@ def test_folder_is_no_file(folder: Path) -> None:
     assert refusal(folder, domain(paths="sub")) == f", domain 'web': 'sub' matches no file in {folder}"
 
 
+def saved(folder: Path, state: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "data.arrow").write_text("content")
+    (folder / "state.json").write_text(state)
+    return folder
+
+
+def test_saved_datasets_are_the_files_that_they_name_in_their_order(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        saved(tmp_path / "sets" / name, '{"_data_files": [{"filename": "z.arrow"}, {"filename": "data.arrow"}]}')
+        (tmp_path / "sets" / name / "z.arrow").write_text("content")
+    (tmp_path / "sets" / "readme.md").write_text("content")
+    files = read_config(write(tmp_path, domain(paths="sets/*", format="dataset"))).domains[0].files
+    found = [str(Path(file).relative_to(tmp_path / "sets")) for file in files]
+    assert found == ["a/z.arrow", "a/data.arrow", "b/z.arrow", "b/data.arrow"]
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("{}", r"state\.json names no data files \(KeyError\('_data_files'\)\)$"),
+        ("[]", r"state\.json names no data files \(TypeError\("),
+        ('{"_data_files": [{"name": "data.arrow"}]}', r"state\.json names no data files \(KeyError\('filename'\)\)$"),
+        ('{"_data_files": [{"filename": "gone.arrow"}]}', r"state\.json names .*gone\.arrow, which is not there$"),
+        ('{"_data_files": []}', "no tokens: the dataset has no rows$"),
+    ],
+)
+def test_state_of_a_saved_dataset_that_is_none_is_refused(tmp_path: Path, state: str, message: str) -> None:
+    saved(tmp_path / "set", state)
+    with pytest.raises(InputError, match=f"domain 'web': .*{message}"):
+        read_config(write(tmp_path, domain(paths="set", format="dataset")))
+
+
+def test_folder_that_is_no_saved_dataset_says_so(tmp_path: Path) -> None:
+    (tmp_path / "splits").mkdir()
+    asked = domain(paths="splits", format="dataset")
+    assert refusal(tmp_path, asked) == (
+        f", domain 'web': {tmp_path / 'splits'} is no folder of `Dataset.save_to_disk`: it has no state.json"
+    )
+    (tmp_path / "splits" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    assert refusal(tmp_path, asked) == (
+        f", domain 'web': {tmp_path / 'splits'} holds several datasets, a DatasetDict: name the folder of one, "
+        f"{tmp_path / 'splits' / 'train'}, {tmp_path / 'splits' / 'test'}"
+    )
+    assert refusal(tmp_path, domain(paths="none*", format="dataset")) == (
+        f", domain 'web': 'none*' matches no folder in {tmp_path}"
+    )
+    saved(tmp_path / "set", "{}")
+    assert refusal(tmp_path, domain(paths="set")) == (", domain 'web': 'set' is a saved dataset: say `format: dataset`")
+
+
+def test_index_of_megatron_is_no_token_file(tmp_path: Path) -> None:
+    for name in ("a.bin", "a.idx"):
+        (tmp_path / name).write_text("content")
+    config = read_config(write(tmp_path, domain(paths="a.*", format="megatron")))
+    assert config.domains[0].files == (str(tmp_path / "a.bin"),)
+
+
 def test_unknown_suffix_asks_for_the_format(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("content")
     assert refusal(tmp_path, domain(paths="a.py")) == (
         f", domain 'web': the format of {tmp_path / 'a.py'} is not in its name: "
-        "say `format`, one of text, jsonl, parquet, npy, raw"
+        "say `format`, one of text, jsonl, parquet, arrow, dataset, npy, megatron, llmc, raw"
     )
 
 

@@ -24,6 +24,10 @@ def test_the_example_of_a_corpus_is_read_as_it_stands(tmp_path: Path) -> None:
         for pattern in patterns:
             file = tmp_path / pattern.replace("**", "deep").replace("*", "file")
             file.parent.mkdir(parents=True, exist_ok=True)
+            if entry.get("format") == "dataset":
+                file.mkdir()
+                (file / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+                file /= "data.arrow"
             file.write_text("content")
     path = tmp_path / "corpus.yaml"
     path.write_text(example)
@@ -36,6 +40,10 @@ def test_the_example_of_a_corpus_is_read_as_it_stands(tmp_path: Path) -> None:
         ("code", "text", 1),
         ("forum", "npy", 1),
         ("math", "raw", 1),
+        ("papers", "megatron", 1),
+        ("fineweb", "llmc", 1),
+        ("chats", "parquet", 1),
+        ("mails", "dataset", 1),
     ]
 
 
@@ -43,7 +51,7 @@ def test_the_page_names_every_key_and_format() -> None:
     for key in (*TOP_KEYS, *DOMAIN_KEYS):
         assert f"\n| `{key}` |" in PAGE
     for name in FORMATS:
-        assert f"\n| `{name}` |" in PAGE
+        assert re.search(rf"\n\| `{name}`(?: |:)", PAGE)
 
 
 def test_the_python_examples_run_as_they_stand() -> None:

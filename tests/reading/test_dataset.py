@@ -85,16 +85,16 @@ def test_dataset_without_rows_has_no_documents(documents_of: Read) -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ([[1], None], "a list, or a token id in one, is null"),
-        ([[1], [None, 2]], "a list, or a token id in one, is null"),
-        (["a"], "expected lists of token ids, found string"),
-        ([[0.5]], "expected token ids of type uint8, uint16, uint32, int32, int64, found double"),
-        ([[True]], "expected token ids of type uint8, .*, found bool"),
-        ([[[1]]], "expected token ids of type uint8, .*, found list"),
+        ([[1], None], "row index 1: expected a list of token ids, found null"),
+        ([[1], [], [2, None, 2]], "row index 2: token 1 is null"),
+        (["a"], "column 'input_ids': expected lists of token ids, found string"),
+        ([[0.5]], "column 'input_ids': expected token ids of type uint8, uint16, uint32, int32, int64, found double"),
+        ([[True]], "column 'input_ids': expected token ids of type uint8, .*, found bool"),
+        ([[[1]]], "column 'input_ids': expected token ids of type uint8, .*, found list"),
     ],
 )
 def test_column_that_holds_no_token_ids_is_refused(column: list[Any], message: str) -> None:
-    with pytest.raises(InputError, match=rf"dataset, rows from index 0, column 'input_ids': {message}"):
+    with pytest.raises(InputError, match=rf"^dataset, {message}"):
         DatasetTokens(Dataset.from_dict({"input_ids": column}), 7)
 
 

@@ -1,5 +1,4 @@
 import contextlib
-import functools
 from collections.abc import Callable
 from itertools import chain, groupby
 from pathlib import Path
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw import InputError
-from mixlaw.corpus import TOKEN_DTYPES, Position, TokenSource, cut
+from mixlaw.corpus import TOKEN_DTYPES, Position, TokenSource
 from mixlaw.reading import NpyFiles, RawFiles, tokenfiles
 
 Read = Callable[..., list[list[int]]]
@@ -43,7 +42,7 @@ def test_indexed_files_give_their_documents_and_can_be_entered_at_any_chunk(
     paths = [write_npy(folder / f"{number}.npy", documents) for number, documents in enumerate(files)]
     source = NpyFiles(paths, 9)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenfiles, "cut", functools.partial(cut, size=size))
+        patch.setattr(tokenfiles, "MAX_CHUNK", size)
         if context:
             assert documents_of(source, context=context) == [item for documents in files for item in documents if item]
         check_resuming(source, context)
@@ -158,8 +157,8 @@ def test_npy_that_holds_no_token_ids_is_refused(tmp_path: Path, array: Any, mess
 @pytest.mark.parametrize(
     ("offsets", "message"),
     [
-        (np.array([0, 2]), "the offsets end at 2 but the file holds 3 tokens"),
-        (np.array([0, 4]), "the offsets end at 4 but the file holds 3 tokens"),
+        (np.array([0, 2]), "the borders end at 2 but the file holds 3 tokens"),
+        (np.array([0, 4]), "the borders end at 4 but the file holds 3 tokens"),
         (np.array([1, 3]), "document borders begin with 0, these do not"),
         (np.array([], np.int64), "document borders begin with 0, these are none"),
         (np.array([0, 2, 1, 3]), "the borders never fall, but at index 2 1 follows 2"),
@@ -175,10 +174,9 @@ def test_wrong_index_is_refused(tmp_path: Path, offsets: Any, message: str) -> N
         NpyFiles([path], 4)
 
 
-def test_marks_beside_an_index_are_refused(tmp_path: Path) -> None:
-    path = write_npy(tmp_path / "a.tokens.npy", [[1, 2, 3]])
-    with pytest.raises(InputError, match=r"a\.tokens\.npy: a\.offsets\.npy marks its documents: leave out `eod`"):
-        NpyFiles([path], 4, eod=0)
+def test_marks_beside_an_index_are_taken_out(tmp_path: Path, documents_of: Read) -> None:
+    path = write_npy(tmp_path / "a.tokens.npy", [[1, 2, 0], [3, 0], [0], [], [2, 0, 1], [3]])
+    assert documents_of(NpyFiles([path], 4, eod=0)) == [[1, 2], [3], [2], [1], [3]]
 
 
 def test_raw_file_of_a_broken_size_is_refused(tmp_path: Path) -> None:
@@ -194,7 +192,7 @@ def test_id_outside_the_vocabulary_is_named_with_its_place_in_the_file(
     tmp_path: Path, eod: int | None, value: int, where: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokenfiles, "BLOCK", 5)
-    monkeypatch.setattr(tokenfiles, "cut", functools.partial(cut, size=5))
+    monkeypatch.setattr(tokenfiles, "MAX_CHUNK", 5)
     tokens = np.array([7, 8] * 7, np.int32)
     tokens[where] = value
     tokens.tofile(tmp_path / "b.bin")

@@ -1,15 +1,20 @@
 """Reading corpora: from ``corpus.yaml``, texts, datasets and token files to the token chunks of a `mixlaw.Corpus`."""
 
+from mixlaw.reading.columns import ArrowTokens, ParquetTokens
 from mixlaw.reading.dataset import DatasetRows, DatasetTokens
 from mixlaw.reading.documents import Document, Documents, WholeFiles
+from mixlaw.reading.llmc import LlmcFiles
 from mixlaw.reading.load import load_corpus
-from mixlaw.reading.rows import JsonLines, ParquetFiles, TextLines
+from mixlaw.reading.megatron import MegatronFiles
+from mixlaw.reading.rows import ArrowFiles, JsonLines, ParquetFiles, TextLines
 from mixlaw.reading.shards import write_shards
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import NpyFiles, RawFiles
 from mixlaw.reading.tokenizer import ByteTokenizer, FileTokenizer, Tokenizer, load_tokenizer
 
 __all__ = [
+    "ArrowFiles",
+    "ArrowTokens",
     "ByteTokenizer",
     "DatasetRows",
     "DatasetTokens",
@@ -17,8 +22,11 @@ __all__ = [
     "Documents",
     "FileTokenizer",
     "JsonLines",
+    "LlmcFiles",
+    "MegatronFiles",
     "NpyFiles",
     "ParquetFiles",
+    "ParquetTokens",
     "RawFiles",
     "TextLines",
     "TextSource",

@@ -12,6 +12,7 @@ import yaml
 
 from mixlaw.corpus import TOKEN_DTYPES
 from mixlaw.errors import InputError, did_you_mean
+from mixlaw.files import read_json
 from mixlaw.mixture import check_domains
 from mixlaw.reading.tokenizer import ByteTokenizer
 
@@ -20,15 +21,29 @@ TOP_KEYS = ("tokenizer", "vocab_size", "domains")
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "text": ("split",),
     "jsonl": ("field",),
-    "parquet": ("field",),
+    "parquet": ("field", "ids", "eod"),
+    "arrow": ("field", "ids", "eod"),
+    "dataset": ("field", "ids", "eod"),
     "npy": ("eod",),
+    "megatron": ("eod",),
+    "llmc": ("eod",),
     "raw": ("dtype", "eod"),
 }
-TEXT_FORMATS = ("text", "jsonl", "parquet")
+# Formats of text, unless `ids` names a column of token ids.
+TEXT_FORMATS = ("text", "jsonl", "parquet", "arrow", "dataset")
 DOMAIN_KEYS = ("paths", "format", *dict.fromkeys(key for keys in FORMATS.values() for key in keys))
-SUFFIXES = {".txt": "text", ".jsonl": "jsonl", ".parquet": "parquet", ".npy": "npy"}
+SUFFIXES = {
+    ".txt": "text",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".npy": "npy",
+}
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 SPLITS = ("file", "line")
+# What `datasets` writes beside the files of a saved dataset, with their names.
+STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -40,26 +55,34 @@ class DomainConfig:
     name
         The domain.
     files
-        The files that `paths` names, sorted.
+        The files that `paths` names, sorted; for dataset, those that its folders hold.
     format
         One of `FORMATS`.
     field
-        Field or column of the text, for jsonl and parquet.
+        Field or column of the text, for jsonl, parquet, arrow and dataset.
+    ids
+        Column of lists of token ids, for parquet, arrow and dataset; None if they are read as text.
     split
         What is one document, for text: a ``"file"`` or a ``"line"``.
     dtype
         What raw files hold.
     eod
-        The id that marks the end of a document, for npy and raw.
+        The id that marks the end of a document, where the domain is token ids.
     """
 
     name: str
     files: tuple[str, ...]
     format: str
     field: str = "text"
+    ids: str | None = None
     split: str = "file"
     dtype: str = ""
     eod: int | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it needs a tokenizer."""
+        return self.format in TEXT_FORMATS and self.ids is None
 
 
 @dataclass(frozen=True)
@@ -125,26 +148,42 @@ def _domain(name: Any, entry: Any, folder: Path, where: str, has_tokenizer: bool
         raise InputError(f"{where}: {error}{hint}") from error
     where = f"{where}, domain {name!r}"
     _check_keys(entry, DOMAIN_KEYS, where, "a domain")
-    files = _find_files(entry.get("paths"), folder, where)
+    files = _find_files(entry.get("paths"), entry.get("format"), folder, where)
     kind: Any = entry["format"] if "format" in entry else _format_of(files, where)
     if not isinstance(kind, str) or kind not in FORMATS:
         raise InputError(f"{where}: unknown format {kind!r}{did_you_mean(str(kind), FORMATS)}")
     for key in entry.keys() - {"paths", "format", *FORMATS[kind]}:
         owners = " and ".join(owner for owner, keys in FORMATS.items() if key in keys)
         raise InputError(f"{where}: `{key}` belongs to format {owners}, and this one is {kind}")
-    if kind in TEXT_FORMATS and not has_tokenizer:
-        raise InputError(f"{where}: format {kind} is text, which needs a `tokenizer`: a tokenizer.json, or bytes")
+    if kind == "dataset":
+        files = tuple(file for path in files for file in _dataset_files(path, where))
+        if not files:
+            raise InputError(f"{where}: no tokens: the dataset has no rows")
     if not any(os.path.getsize(file) for file in files):
         which = f"{files[0]} is" if len(files) == 1 else f"all {len(files)} files are"
         raise InputError(f"{where}: no tokens: {which} empty")
     domain = DomainConfig(name, files, kind, **{key: value for key, value in entry.items() if key in FORMATS[kind]})
     _check_values(domain, where)
+    if domain.is_text:
+        if not has_tokenizer:
+            rest = "; or say `ids`, a column of token ids" if "ids" in FORMATS[kind] else ""
+            raise InputError(
+                f"{where}: format {kind} is text, which needs a `tokenizer`: a tokenizer.json, or bytes{rest}"
+            )
+        if "eod" in entry:
+            raise InputError(
+                f"{where}: `eod` is for token ids, and this is text: say `ids`, the column that holds them"
+            )
+    elif "field" in entry:
+        raise InputError(f"{where}: `field` names a column of text and `ids` one of token ids: say one of them")
     return domain
 
 
 def _check_values(domain: DomainConfig, where: str) -> None:
     if not isinstance(domain.field, str) or not domain.field:
         raise InputError(f"{where}: `field` must be the name of the field that holds the text, not {domain.field!r}")
+    if domain.ids is not None and (not isinstance(domain.ids, str) or not domain.ids):
+        raise InputError(f"{where}: `ids` must be the name of the column that holds token ids, not {domain.ids!r}")
     if domain.split not in SPLITS:
         raise InputError(f"{where}: `split` must be file or line, not {domain.split!r}")
     if domain.format == "text" and domain.split == "file":
@@ -160,23 +199,49 @@ def _check_values(domain: DomainConfig, where: str) -> None:
             raise InputError(f"{where}: `eod` {domain.eod} is no {domain.dtype}")
 
 
-def _find_files(patterns: Any, folder: Path, where: str) -> tuple[str, ...]:
-    """Files that the patterns name, each once, in the order of their names."""
+def _find_files(patterns: Any, kind: Any, folder: Path, where: str) -> tuple[str, ...]:
+    """Files (for dataset, folders) that the patterns name, each once, in the order of their names."""
     if isinstance(patterns, str):
         patterns = [patterns]
     if not isinstance(patterns, list) or not patterns or not all(isinstance(item, str) and item for item in patterns):
         raise InputError(f"{where}: `paths` must be a path or pattern, or a list of them, not {patterns!r}")
+    is_wanted = os.path.isdir if kind == "dataset" else os.path.isfile
+    # The index of a token file holds no tokens.
+    index = ".idx" if kind == "megatron" else ".offsets.npy"
     files: set[str] = set()
     for pattern in patterns:
         # A file whose name has brackets is that file and no pattern.
-        names = [pattern] if (folder / pattern).is_file() else glob.glob(pattern, root_dir=folder, recursive=True)
-        # The index of a token file holds no tokens.
-        names = [name for name in names if not name.endswith(".offsets.npy")]
-        found = [str(folder / name) for name in names if (folder / name).is_file()]
+        names = [pattern] if is_wanted(folder / pattern) else glob.glob(pattern, root_dir=folder, recursive=True)
+        found = [str(folder / name) for name in names if is_wanted(folder / name) and not name.endswith(index)]
         if not found:
-            raise InputError(f"{where}: {pattern!r} matches no file in {folder}")
+            if kind != "dataset" and any((folder / name / STATE).is_file() for name in names):
+                raise InputError(f"{where}: {pattern!r} is a saved dataset: say `format: dataset`")
+            raise InputError(f"{where}: {pattern!r} matches no {'folder' if kind == 'dataset' else 'file'} in {folder}")
         files.update(found)
     return tuple(sorted(files))
+
+
+def _dataset_files(path: str, where: str) -> list[str]:
+    """Arrow files of a folder that `Dataset.save_to_disk` wrote, in the order of their rows."""
+    splits = Path(path) / "dataset_dict.json"
+    if splits.is_file():
+        content = read_json(splits)
+        names = content.get("splits", []) if isinstance(content, dict) else []
+        raise InputError(
+            f"{where}: {path} holds several datasets, a DatasetDict: name the folder of one, "
+            f"{_list(os.path.join(path, str(name)) for name in names)}"
+        )
+    state = Path(path) / STATE
+    if not state.is_file():
+        raise InputError(f"{where}: {path} is no folder of `Dataset.save_to_disk`: it has no {STATE}")
+    try:
+        files = [os.path.join(path, entry["filename"]) for entry in read_json(state)["_data_files"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{where}: {state} names no data files ({error!r})") from error
+    for file in files:
+        if not os.path.isfile(file):
+            raise InputError(f"{where}: {state} names {file}, which is not there")
+    return files
 
 
 def _format_of(files: Sequence[str], where: str) -> str:

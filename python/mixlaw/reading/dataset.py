@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from mixlaw.corpus import TOKEN_DTYPES, Position, TokenChunk, TokenShard
-from mixlaw.errors import InputError, require
+from mixlaw.corpus import Position, TokenChunk, TokenShard, cut
+from mixlaw.errors import InputError
+from mixlaw.reading.columns import check_type, tokens_of
 from mixlaw.reading.documents import Document, remaining
 from mixlaw.reading.rows import cells, checked_text
-from mixlaw.reading.tokenfiles import chunks_of
+from mixlaw.reading.tokenfiles import checked
 
 
 class DatasetRows:
@@ -70,15 +69,19 @@ class DatasetTokens:
         self._vocab_size = vocab_size
         self._shards = []
         row = 0
-        for lists in dataset.with_format("arrow")[:][column].chunks:
-            self._shards.append(_shard(lists, f"dataset, rows from index {row}", column))
-            row += len(lists)
+        lists = dataset.with_format("arrow")[:][column]
+        check_type(lists.type, f"dataset, column {column!r}")
+        for part in lists.chunks:
+            tokens, offsets = tokens_of(part, "dataset", row)
+            self._shards.append(TokenShard(tokens, offsets, f"dataset, rows from index {row}"))
+            row += len(part)
 
     def chunks(self, start: Position | None, context: int) -> Iterator[TokenChunk]:
         """See `TokenSource.chunks`; `start.offset` counts tokens."""
         by_source = {shard.source: shard for shard in self._shards}
         for source, first in remaining(list(by_source), start):
-            yield from chunks_of(by_source[source], first, context, self._vocab_size)
+            for chunk in cut(by_source[source], first, context):
+                yield checked(chunk, self._vocab_size)
 
     def shards(self) -> list[TokenShard]:
         """See `TokenSource.shards`."""
@@ -89,20 +92,3 @@ def _check_column(dataset: Any, column: str) -> None:
     names = dataset.column_names
     if names is not None and column not in names:
         raise InputError(f"the dataset has no column {column!r}; there are {', '.join(map(repr, sorted(names)))}")
-
-
-def _shard(lists: Any, source: str, column: str) -> TokenShard:
-    """Turn an Arrow array of lists into tokens and borders, without copying the tokens."""
-    types = require("pyarrow.types", "data")
-    place = f"{source}, column {column!r}"
-    if not any(test(lists.type) for test in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
-        raise InputError(f"{place}: expected lists of token ids, found {lists.type}")
-    values = lists.flatten()
-    if lists.null_count or values.null_count:
-        raise InputError(f"{place}: a list, or a token id in one, is null")
-    if not types.is_integer(values.type) or values.type.to_pandas_dtype() not in TOKEN_DTYPES:
-        known = ", ".join(dtype.__name__ for dtype in TOKEN_DTYPES)
-        raise InputError(f"{place}: expected token ids of type {known}, found {values.type}")
-    lengths = lists.value_lengths().to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return TokenShard(values.to_numpy(), offsets, source)

@@ -4,9 +4,12 @@ import os
 
 from mixlaw.corpus import Corpus, TokenSource
 from mixlaw.errors import InputError
-from mixlaw.reading.config import TEXT_FORMATS, CorpusConfig, DomainConfig, read_config
+from mixlaw.reading.columns import ArrowTokens, ParquetTokens
+from mixlaw.reading.config import CorpusConfig, DomainConfig, read_config
 from mixlaw.reading.documents import Documents, WholeFiles
-from mixlaw.reading.rows import JsonLines, ParquetFiles, TextLines
+from mixlaw.reading.llmc import LlmcFiles
+from mixlaw.reading.megatron import MegatronFiles
+from mixlaw.reading.rows import ArrowFiles, JsonLines, ParquetFiles, TextLines
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import NpyFiles, RawFiles
 from mixlaw.reading.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer, read_bytes, record
@@ -43,7 +46,7 @@ def open_corpus(config: CorpusConfig) -> Corpus:
     tokenizer = None
     name = None
     if config.tokenizer is not None:
-        has_text = any(domain.format in TEXT_FORMATS for domain in config.domains)
+        has_text = any(domain.is_text for domain in config.domains)
         # The tokenizer's library is not needed where there is no text and the vocabulary is known.
         if has_text or config.vocab_size is None or config.tokenizer == ByteTokenizer.name:
             tokenizer = load_tokenizer(config.tokenizer)
@@ -73,8 +76,15 @@ def _vocab_size(config: CorpusConfig, tokenizer: Tokenizer | None) -> int:
 
 
 def _source(domain: DomainConfig, tokenizer: Tokenizer | None, vocab_size: int) -> TokenSource:
+    if domain.ids is not None:
+        columns = ParquetTokens if domain.format == "parquet" else ArrowTokens
+        return columns(domain.files, vocab_size, domain.ids, domain.eod)
     if domain.format == "npy":
         return NpyFiles(domain.files, vocab_size, domain.eod)
+    if domain.format == "megatron":
+        return MegatronFiles(domain.files, vocab_size, domain.eod)
+    if domain.format == "llmc":
+        return LlmcFiles(domain.files, vocab_size, domain.eod)
     if domain.format == "raw":
         return RawFiles(domain.files, vocab_size, domain.dtype, domain.eod)
     assert tokenizer is not None
@@ -86,4 +96,6 @@ def _documents(domain: DomainConfig) -> Documents:
         return JsonLines(domain.files, domain.field)
     if domain.format == "parquet":
         return ParquetFiles(domain.files, domain.field)
+    if domain.format in ("arrow", "dataset"):
+        return ArrowFiles(domain.files, domain.field)
     return WholeFiles(domain.files) if domain.split == "file" else TextLines(domain.files)

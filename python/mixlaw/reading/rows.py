@@ -1,4 +1,4 @@
-"""Documents that are rows of files: lines of text, JSON Lines, Parquet; read as streams by `datasets`.
+"""Documents that are rows of files: lines of text, JSON Lines, Parquet, read as streams by `datasets`; Arrow, mapped.
 
 `datasets` opens and, by the suffix (.gz, .bz2, .xz, ...), decompresses the files. It reads JSON Lines here as lines of
 text, which this module parses: its own JSON reader infers types, so that the text "2020-01-01" comes back as a date.
@@ -14,6 +14,7 @@ from typing import Any
 
 from mixlaw.corpus import Position
 from mixlaw.errors import InputError, require
+from mixlaw.reading.columns import arrow_batches, column_type, opened_arrow
 from mixlaw.reading.documents import Document, remaining
 
 # Rows that are held at a time.
@@ -103,17 +104,13 @@ class ParquetFiles:
     def __init__(self, paths: Sequence[str], field: str = "text") -> None:
         self._paths = paths
         self._field = field
-        types, parquet = require("pyarrow.types", "data"), require("pyarrow.parquet", "data")
+        parquet = require("pyarrow.parquet", "data")
         for path in paths:
             try:
                 schema = parquet.read_schema(path)
             except _UNREADABLE as error:
                 raise InputError(f"{path}: cannot be read as Parquet ({error})") from error
-            if field not in schema.names:
-                raise InputError(f"{path}: no column {field!r}{_there_are(schema.names)}")
-            kind = schema.field(field).type
-            if not any(test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view)):
-                raise InputError(f"{path}: column {field!r} holds {kind}, not strings")
+            _check_strings(schema, field, path)
 
     def read(self, start: Position | None) -> Iterator[Document]:
         """See `Documents.read`; the offset counts rows."""
@@ -125,6 +122,45 @@ class ParquetFiles:
                     number += 1
             except UnicodeDecodeError as error:
                 raise InputError(f"{path}, row index {number}: not UTF-8 text ({error.reason})") from error
+
+    def place(self, document: Document) -> str:
+        """See `Documents.place`."""
+        return f"{document.source}, row index {document.offset}"
+
+
+class ArrowFiles:
+    """Arrow files with one document a row, in one of the columns: IPC files and streams, the files of a saved dataset.
+
+    Parameters
+    ----------
+    paths
+        The files, in reading order.
+    field
+        The column that holds the text.
+
+    Raises
+    ------
+    InputError
+        If a file is not Arrow, or lacks the column, or the column holds no strings.
+    """
+
+    def __init__(self, paths: Sequence[str], field: str = "text") -> None:
+        self._paths = paths
+        self._field = field
+        for path in paths:
+            with opened_arrow(path) as (schema, _):
+                _check_strings(schema, field, path)
+
+    def read(self, start: Position | None) -> Iterator[Document]:
+        """See `Documents.read`; the offset counts rows."""
+        for path, first in remaining(self._paths, start):
+            for row, part in arrow_batches(path, self._field, first):
+                for number, scalar in enumerate(part, row):
+                    place = f"{path}, row index {number}"
+                    try:
+                        yield Document(path, number, checked_text(scalar.as_py(), place))
+                    except UnicodeDecodeError as error:
+                        raise InputError(f"{place}: not UTF-8 text ({error.reason})") from error
 
     def place(self, document: Document) -> str:
         """See `Documents.place`."""
@@ -149,6 +185,13 @@ def checked_text(value: Any, place: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{place}: expected text, found {'null' if value is None else type(value).__name__}")
     return value
+
+
+def _check_strings(schema: Any, field: str, path: str) -> None:
+    types = require("pyarrow.types", "data")
+    kind = column_type(schema, field, path)
+    if not any(test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view)):
+        raise InputError(f"{path}: column {field!r} holds {kind}, not strings")
 
 
 def _lines(path: str, first: int) -> Iterator[tuple[int, str]]:

@@ -27,6 +27,7 @@ from mixlaw.errors import InputError
 from mixlaw.files import atomic_write, check_schema, read_json, write_json
 from mixlaw.reading.config import CorpusConfig, DomainConfig, read_config
 from mixlaw.reading.load import open_corpus
+from mixlaw.reading.megatron import idx_path
 from mixlaw.reading.tokenfiles import index_path
 from mixlaw.reading.tokenizer import ByteTokenizer, read_bytes, token_dtype
 
@@ -228,7 +229,8 @@ def _fingerprint(config: CorpusConfig, domain: DomainConfig) -> dict[str, Any]:
     """What the tokens of a domain depend on, as JSON; of files their sizes and times, for reading them takes long."""
     folder = Path(config.path).parent
     files = []
-    for path in (*domain.files, *(index_path(path) for path in domain.files if domain.format == "npy")):
+    index = {"npy": index_path, "megatron": idx_path}.get(domain.format)
+    for path in (*domain.files, *(map(index, domain.files) if index else ())):
         if Path(path).exists():
             status = os.stat(path)
             files.append([os.path.relpath(path, folder), status.st_size, status.st_mtime_ns])

@@ -1,7 +1,8 @@
 """Files of token ids, memory-mapped: ``.npy`` with or without an index of documents, and raw binary.
 
-symbol  meaning                                                        shape  unit
-marks   indices of the end-of-document ids in a block of a file        (k,)   tokens
+symbol   meaning                                                                shape  unit
+is_mark  which tokens of a chunk are end-of-document ids                        (n,)   bool
+marks    indices of those ids in a chunk, behind its history                    (k,)   tokens
 """
 
 import os
@@ -9,21 +10,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mixlaw.corpus import TOKEN_DTYPES, Offsets, Position, TokenChunk, Tokens, TokenShard, cut
+from mixlaw.corpus import MAX_CHUNK, TOKEN_DTYPES, Offsets, Position, TokenChunk, Tokens, TokenShard, cut
 from mixlaw.errors import InputError
 from mixlaw.reading.documents import remaining
 
-# Tokens of a file with end-of-document ids that are read at a time: taking the ids out copies the rest.
+# Tokens of a file with end-of-document ids that are read at a time.
 BLOCK = 2**24
 # What numpy raises on a file that is truncated or whose header, a Python literal, is damaged.
 _BROKEN_NPY = (ValueError, TypeError, SyntaxError, OverflowError, TokenError)
 
 
-class _TokenFiles(ABC):
+class TokenFiles(ABC):
     """A source of tokens in files that are opened one at a time: each memory map holds a file descriptor.
 
     Parameters
@@ -33,8 +35,8 @@ class _TokenFiles(ABC):
     vocab_size
         Token ids are below it.
     eod
-        The id that marks the end of a document, itself no token of one; None where there is none, and then a file
-        without an index is one document.
+        The id that marks the end of a document, itself no token of one, beside the borders that the file's format has;
+        None where there is none, and then a file without borders is one document.
 
     Raises
     ------
@@ -46,6 +48,8 @@ class _TokenFiles(ABC):
         self._paths = paths
         self._vocab_size = vocab_size
         self._eod = eod
+        # Before anything is mapped, so that a file that is shorter later is one that has shrunk.
+        self._sizes = {path: file_size(path) for path in paths}
         for path in paths:
             self._open(path)
 
@@ -55,23 +59,23 @@ class _TokenFiles(ABC):
     def chunks(self, start: Position | None, context: int) -> Iterator[TokenChunk]:
         """See `TokenSource.chunks`; `start.offset` counts tokens of the file, end-of-document ids among them."""
         for path, first in remaining(self._paths, start):
+            check_size(path, self._sizes[path], f"token {first}")
             shard = self._open(path)
-            if self._eod is None:
-                yield from chunks_of(shard, first, context, self._vocab_size)
-            else:
-                yield from _marked_chunks(shard, first, context, self._vocab_size, self._eod)
+            # Taking the marks out copies the rest.
+            size = MAX_CHUNK if self._eod is None else context + BLOCK
+            for chunk in cut(shard, first, context, size):
+                check_size(path, self._sizes[path], f"token {chunk.start}")
+                chunk = checked(chunk, self._vocab_size, self._eod)
+                if len(chunk.tokens) > chunk.context:
+                    yield chunk
 
     def shards(self) -> list[TokenShard]:
-        """See `TokenSource.shards`; refused where documents are marked and not indexed."""
-        if self._eod is not None:
-            raise InputError(
-                f"documents that end with a mark (eod: {self._eod}) have no token shards: write them with "
-                "`mixlaw tokenize` and use the corpus.yaml it makes"
-            )
+        """See `TokenSource.shards`; refused where documents are marked."""
+        refuse_marks(self._eod)
         return [self._open(path) for path in self._paths]
 
 
-class NpyFiles(_TokenFiles):
+class NpyFiles(TokenFiles):
     """One-dimensional ``.npy`` files; ``x.offsets.npy`` beside ``x.npy`` or ``x.tokens.npy`` holds their documents."""
 
     def _open(self, path: str) -> TokenShard:
@@ -82,12 +86,10 @@ class NpyFiles(_TokenFiles):
         index = index_path(path)
         if not Path(index).exists():
             return TokenShard(tokens, _one_document(tokens), path)
-        if self._eod is not None:
-            raise InputError(f"{path}: {Path(index).name} marks its documents: leave out `eod`")
         return TokenShard(tokens, _read_index(index, len(tokens)), path)
 
 
-class RawFiles(_TokenFiles):
+class RawFiles(TokenFiles):
     """Raw binary files of token ids in the byte order of the machine, without a header.
 
     Parameters
@@ -103,17 +105,13 @@ class RawFiles(_TokenFiles):
         super().__init__(paths, vocab_size, eod)
 
     def _open(self, path: str) -> TokenShard:
-        try:
-            size = os.stat(path).st_size
-            if size % self._dtype.itemsize:
-                raise InputError(
-                    f"{path}: its {size} bytes are no multiple of the {self._dtype.itemsize} of dtype {self._dtype}: "
-                    "it is truncated, or of another dtype"
-                )
-            # An empty file cannot be mapped.
-            tokens = np.memmap(path, self._dtype, mode="r") if size else np.empty(0, self._dtype)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        size = file_size(path)
+        if size % self._dtype.itemsize:
+            raise InputError(
+                f"{path}: its {size} bytes are no multiple of the {self._dtype.itemsize} of dtype {self._dtype}: "
+                "it is truncated, or of another dtype"
+            )
+        tokens = map_tokens(path, self._dtype, 0, size // self._dtype.itemsize)
         return TokenShard(tokens, _one_document(tokens), path)
 
 
@@ -122,48 +120,97 @@ def index_path(path: str) -> str:
     return path.removesuffix(".npy").removesuffix(".tokens") + ".offsets.npy"
 
 
-def chunks_of(shard: TokenShard, first: int, context: int, vocab_size: int) -> Iterator[TokenChunk]:
-    """Cut `shard` into chunks from token `first` on, refusing ids that are not in the vocabulary."""
-    for chunk in cut(shard, first, context):
-        _check_ids(chunk.tokens[chunk.context :], vocab_size, shard.source, chunk.start)
-        yield chunk
+def checked(chunk: TokenChunk, vocab_size: int, eod: int | None = None) -> TokenChunk:
+    """Refuse ids outside the vocabulary, and take out those that mark the end of a document.
+
+    Parameters
+    ----------
+    chunk
+        Tokens, of which `start` counts those of `source`.
+    vocab_size
+        Token ids are below it, except marks.
+    eod
+        The mark; None where there is none, and then the chunk is returned as it is.
+    """
+    is_mark = None if eod is None else chunk.tokens == eod
+    index = find_bad(chunk.tokens, vocab_size, is_mark)
+    if index is not None:
+        raise InputError(
+            f"{chunk.source}: token {chunk.start - chunk.context + index} is {chunk.tokens[index]}, "
+            f"which is no id of a vocabulary of {vocab_size}"
+        )
+    return chunk if is_mark is None else without_marks(chunk, is_mark)
 
 
-def _marked_chunks(shard: TokenShard, first: int, context: int, vocab_size: int, eod: int) -> Iterator[TokenChunk]:
-    """Cut a file without index into chunks from token `first` on, taking `eod` as the end of a document."""
-    if not 0 <= first <= len(shard.tokens):
-        raise InputError(f"{shard.source}: cannot start at token {first}, it holds {len(shard.tokens)}")
-    for begin in range(first, len(shard.tokens), BLOCK):
-        block = shard.tokens[begin : begin + BLOCK]
-        is_mark = block == eod
-        marks = np.flatnonzero(is_mark)
-        _check_ids(block, vocab_size, shard.source, begin, is_mark)
-        history = shard.tokens[max(begin - context, 0) : begin]
-        ended = np.flatnonzero(history == eod)
-        if len(ended):
-            history = history[ended[-1] + 1 :]
-        tokens = np.concatenate([history, block[~is_mark]])
-        # In front of mark k (from 0) stood k other marks, which are gone.
-        borders = len(history) + marks - np.arange(len(marks))
-        if len(tokens) > len(history):
-            offsets = np.unique(np.concatenate([[0], borders, [len(tokens)]])).astype(np.int64)
-            yield TokenChunk(tokens, offsets, len(history), shard.source, begin)
-
-
-def _check_ids(
-    tokens: Tokens, vocab_size: int, source: str, first: int, is_mark: npt.NDArray[np.bool_] | None = None
-) -> None:
-    """Refuse ids outside the vocabulary, except marks; `first` is the index of ``tokens[0]`` in `source`."""
-    if not len(tokens) or (tokens.min() >= 0 and tokens.max() < vocab_size):
-        return
-    bad = (tokens < 0) | (tokens >= vocab_size)
+def find_bad(tokens: Tokens, vocab_size: int, is_mark: npt.NDArray[np.bool_] | None = None) -> int | None:
+    """Index of the first id that is outside the vocabulary and no mark; None if there is none."""
+    # Unsigned, a negative id is a huge one: one pass finds both kinds.
+    ids = tokens.view(f"u{tokens.itemsize}")
+    if not len(ids) or ids.max() < vocab_size:
+        return None
+    bad = ids >= vocab_size
     if is_mark is not None:
         bad &= ~is_mark
-    if bad.any():
-        index = int(bad.argmax())
+    return int(bad.argmax()) if bad.any() else None
+
+
+def without_marks(chunk: TokenChunk, is_mark: npt.NDArray[np.bool_]) -> TokenChunk:
+    """Take the marked tokens out of a chunk and divide its documents there; history ends at its last mark."""
+    marks = np.flatnonzero(is_mark)
+    ended = int(np.searchsorted(marks, chunk.context))
+    first = int(marks[ended - 1]) + 1 if ended else 0
+    marks = marks[ended:] - first
+    borders = np.union1d(np.maximum(chunk.offsets - first, 0), marks)
+    # A border moves by the marks that stood in front of it.
+    offsets = np.unique(borders - np.searchsorted(marks, borders))
+    tokens = chunk.tokens[first:][~is_mark[first:]]
+    return TokenChunk(tokens, offsets, chunk.context - first, chunk.source, chunk.start)
+
+
+def refuse_marks(eod: int | None) -> None:
+    """Refuse random access to tokens among which there are marks."""
+    if eod is not None:
         raise InputError(
-            f"{source}: token {first + index} is {tokens[index]}, which is no id of a vocabulary of {vocab_size}"
+            f"documents that end with a mark (eod: {eod}) have no token shards: write them with "
+            "`mixlaw tokenize` and use the corpus.yaml it makes"
         )
+
+
+def file_size(path: str) -> int:
+    """Bytes of a file; `InputError` if it is not there."""
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_head(path: str, size: int) -> bytes:
+    """The first `size` bytes of a file, or all if it has fewer."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def check_size(path: str, size: int, place: str) -> None:
+    """Refuse a file that is gone or has lost bytes since it had `size`: what a memory map has lost ends the process."""
+    try:
+        now = os.stat(path).st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read on at {place} ({error.strerror or error})") from error
+    if now < size:
+        raise InputError(f"{path}: shrank from {size} to {now} bytes while it was in use, found at {place}")
+
+
+def map_tokens(path: str, dtype: npt.DTypeLike, offset: int, count: int) -> Tokens:
+    """Map `count` values of a file from byte `offset` on."""
+    if not count:
+        return np.empty(0, dtype)  # nothing cannot be mapped
+    try:
+        return np.memmap(path, dtype, "r", offset, (count,))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
 
 
 def _map_npy(path: str) -> Tokens:
@@ -183,17 +230,22 @@ def _read_index(path: str, length: int) -> Offsets:
     offsets = _map_npy(path)
     if offsets.dtype.kind not in "iu":
         raise InputError(f"{path}: expected document borders of dtype int64, found {offsets.dtype}")
-    if not len(offsets) or offsets[0] != 0:
-        raise InputError(f"{path}: document borders begin with 0, these {'do not' if len(offsets) else 'are none'}")
-    if offsets[-1] != length:
-        raise InputError(f"{path}: the offsets end at {offsets[-1]} but the file holds {length} tokens")
-    falls = offsets[1:] < offsets[:-1]
+    check_borders(offsets, length, path, "tokens")
+    return offsets.astype(np.int64, copy=False)
+
+
+def check_borders(borders: npt.NDArray[Any], length: int, path: str, unit: str) -> None:
+    """Refuse document borders that do not begin with 0, fall, or do not end at `length`, the number of `unit`."""
+    if not len(borders) or borders[0] != 0:
+        raise InputError(f"{path}: document borders begin with 0, these {'do not' if len(borders) else 'are none'}")
+    if borders[-1] != length:
+        raise InputError(f"{path}: the borders end at {borders[-1]} but the file holds {length} {unit}")
+    falls = borders[1:] < borders[:-1]
     if falls.any():
         index = int(falls.argmax())
         raise InputError(
-            f"{path}: the borders never fall, but at index {index + 1} {offsets[index + 1]} follows {offsets[index]}"
+            f"{path}: the borders never fall, but at index {index + 1} {borders[index + 1]} follows {borders[index]}"
         )
-    return offsets.astype(np.int64, copy=False)
 
 
 def _one_document(tokens: Tokens) -> Offsets:
