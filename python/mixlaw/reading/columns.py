@@ -56,10 +56,11 @@ class _TokenColumn(ABC):
         self._eod = eod
         self._sizes = {path: file_size(path) for path in paths}
         for path in paths:
-            check_type(column_type(self._schema(path), column, path), f"{path}, column {column!r}")
+            check_type(self._type(path), f"{path}, column {column!r}")
 
     @abstractmethod
-    def _schema(self, path: str) -> Any: ...
+    def _type(self, path: str) -> Any:
+        """Arrow type of the column."""
 
     @abstractmethod
     def _batches(self, path: str, first: int) -> Iterator[tuple[int, Any]]:
@@ -70,7 +71,6 @@ class _TokenColumn(ABC):
         for path, first in remaining(self._paths, start):
             check_size(path, self._sizes[path], f"row index {first}")
             for row, lists in self._batches(path, first):
-                check_size(path, self._sizes[path], f"row index {row}")
                 yield from self._chunks_of(*tokens_of(lists, path, row), path, row)
 
     def _chunks_of(self, tokens: Tokens, offsets: Offsets, path: str, row: int) -> Iterator[TokenChunk]:
@@ -79,6 +79,7 @@ class _TokenColumn(ABC):
         while begin < len(offsets) - 1:
             fitting = int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1
             end = max(fitting, begin + 1)
+            check_size(path, self._sizes[path], f"row index {row + begin}")
             inside = offsets[begin : end + 1] - offsets[begin]
             if inside[-1] > MAX_CHUNK:
                 raise InputError(
@@ -107,9 +108,11 @@ class _TokenColumn(ABC):
 class ParquetTokens(_TokenColumn):
     """Parquet files with token ids in a column of lists, decoded some four million tokens at a time."""
 
-    def _schema(self, path: str) -> Any:
+    def _type(self, path: str) -> Any:
         try:
-            return require("pyarrow.parquet", "data").read_schema(path)
+            return column_type(require("pyarrow.parquet", "data").read_schema(path), self._column, path)
+        except InputError:
+            raise
         except _UNREADABLE as error:
             raise InputError(f"{path}: cannot be read as Parquet ({error})") from error
 
@@ -119,9 +122,9 @@ class ParquetTokens(_TokenColumn):
             # Read through a buffer, or a whole row group is in memory at once.
             with require("pyarrow.parquet", "data").ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
                 for group in range(file.num_row_groups):
-                    rows = file.metadata.row_group(group).num_rows
-                    if row + rows <= first:
-                        row += rows
+                    end = row + file.metadata.row_group(group).num_rows
+                    if end <= first:
+                        row = end
                         continue
                     size = _batch_rows(file.metadata.row_group(group), self._column)
                     for batch in file.iter_batches(size, row_groups=[group], columns=[self._column]):
@@ -129,6 +132,12 @@ class ParquetTokens(_TokenColumn):
                         if skip < len(batch):
                             yield row + skip, batch.column(0)[skip:]
                         row += len(batch)
+                    # Where bytes are missing, pyarrow may end without an error.
+                    check_size(path, self._sizes[path], f"row index {max(row, first)}")
+                    if row < end:
+                        raise InputError(f"{path}: row group {group} ends at row index {row}, expected {end}")
+        except InputError:
+            raise
         except _UNREADABLE as error:
             raise InputError(f"{path}, from row index {max(row, first)}: cannot be read ({error})") from error
 
@@ -145,12 +154,12 @@ class ArrowTokens(_TokenColumn):
     The files are memory-mapped, and the tokens used where they lie, unless they are compressed.
     """
 
-    def _schema(self, path: str) -> Any:
+    def _type(self, path: str) -> Any:
         with opened_arrow(path) as (schema, _):
-            return schema
+            return column_type(schema, self._column, path)
 
     def _batches(self, path: str, first: int) -> Iterator[tuple[int, Any]]:
-        return arrow_batches(path, self._column, first)
+        return arrow_batches(path, self._column, first, self._sizes[path])
 
     def shards(self) -> list[TokenShard]:
         """See `TokenSource.shards`; one a record batch."""
@@ -195,9 +204,13 @@ def opened_arrow(path: str) -> Iterator[tuple[Any, Iterator[Any]]]:
         raise InputError(f"{path}: cannot be read as Arrow ({error})") from error
 
 
-def arrow_batches(path: str, column: str, first: int) -> Iterator[tuple[int, Any]]:
-    """Yield the parts that a column has in the record batches, from row `first` on, each with its first row."""
+def arrow_batches(path: str, column: str, first: int, size: int) -> Iterator[tuple[int, Any]]:
+    """Yield the parts that a column has in the record batches, from row `first` on, each with its first row.
+
+    The file had `size` bytes when it was first opened.
+    """
     row = 0
+    check_size(path, size, f"row index {first}")
     with opened_arrow(path) as (_, batches):
         try:
             for batch in batches:
@@ -208,6 +221,10 @@ def arrow_batches(path: str, column: str, first: int) -> Iterator[tuple[int, Any
                     part.validate(full=True)
                     yield row + skip, part
                 row += len(batch)
+                # The next batch's borders lie in the map too.
+                check_size(path, size, f"row index {max(row, first)}")
+        except InputError:
+            raise
         except _UNREADABLE as error:
             raise InputError(f"{path}, from row index {max(row, first)}: cannot be read ({error})") from error
 

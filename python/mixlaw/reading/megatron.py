@@ -86,7 +86,7 @@ def _read_header(index: str) -> tuple[np.dtype[np.integer], int, int]:
             f"{index}: {sequences} sequences and a document index of {documents} take {expected} bytes, "
             f"found {size}: {what}"
         )
-    return np.dtype(CODES[code]).newbyteorder("<"), sequences, documents
+    return np.dtype(CODES[code]), sequences, documents
 
 
 def _check_sequences(index: str, sizes: npt.NDArray[np.int32], pointers: Offsets, itemsize: int) -> int:

@@ -16,6 +16,7 @@ from mixlaw.corpus import Position
 from mixlaw.errors import InputError, require
 from mixlaw.reading.columns import arrow_batches, column_type, opened_arrow
 from mixlaw.reading.documents import Document, remaining
+from mixlaw.reading.tokenfiles import check_size, file_size
 
 # Rows that are held at a time.
 ROWS = 64
@@ -147,6 +148,7 @@ class ArrowFiles:
     def __init__(self, paths: Sequence[str], field: str = "text") -> None:
         self._paths = paths
         self._field = field
+        self._sizes = {path: file_size(path) for path in paths}
         for path in paths:
             with opened_arrow(path) as (schema, _):
                 _check_strings(schema, field, path)
@@ -154,9 +156,10 @@ class ArrowFiles:
     def read(self, start: Position | None) -> Iterator[Document]:
         """See `Documents.read`; the offset counts rows."""
         for path, first in remaining(self._paths, start):
-            for row, part in arrow_batches(path, self._field, first):
+            for row, part in arrow_batches(path, self._field, first, self._sizes[path]):
                 for number, scalar in enumerate(part, row):
                     place = f"{path}, row index {number}"
+                    check_size(path, self._sizes[path], f"row index {number}")
                     try:
                         yield Document(path, number, checked_text(scalar.as_py(), place))
                     except UnicodeDecodeError as error:
