@@ -98,7 +98,7 @@ def _npy(path: Path, tokens: list[int], offsets: list[int] | None = None) -> Non
         (
             lambda path: _npy(path, [1, 2, 3], [0, 2]),
             "{paths: c.npy}",
-            "{path}/corpus.yaml, domain 'bad': {path}/c.offsets.npy: the offsets end at 2 but the file holds 3 tokens",
+            "{path}/corpus.yaml, domain 'bad': {path}/c.offsets.npy: the borders end at 2 but the file holds 3 tokens",
         ),
         (
             lambda path: (_npy(path, [1, 2]), (path / "c.npy").write_bytes((path / "c.npy").read_bytes()[:-1])),

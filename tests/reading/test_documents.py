@@ -107,3 +107,14 @@ def test_remaining_sources_begin_where_asked() -> None:
     assert list(remaining(["a", "b", "c"], Position("b", 7))) == [("b", 7), ("c", 0)]
     with pytest.raises(InputError, match="cannot resume at d: the domain does not hold it"):
         list(remaining(["a"], Position("d", 0)))
+
+
+def test_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "PIECE", 4)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"0123456789" * 9)
+    pieces = WholeFiles([str(path)]).read(None)
+    assert next(pieces).text == "0123"
+    path.write_bytes(b"0123456")
+    with pytest.raises(InputError, match=r"a\.txt: shrank from 90 bytes while it was read, found at byte 7"):
+        list(pieces)

@@ -1,6 +1,7 @@
 """`Documents`: what a `TextSource` encodes, and the documents that need no reader: strings and whole text files."""
 
 import codecs
+import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -108,6 +109,7 @@ class WholeFiles:
 def _pieces(path: str, first: int) -> Iterator[Document]:
     try:
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
             file.seek(first)
             while block := file.read(PIECE + 1):
                 complete = len(block) <= PIECE
@@ -119,6 +121,8 @@ def _pieces(path: str, first: int) -> Iterator[Document]:
                 yield Document(path, first, text)
                 first += used
                 file.seek(first)
+            if first < size:
+                raise InputError(f"{path}: shrank from {size} bytes while it was read, found at byte {first}")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {first + error.start} is not UTF-8 text ({error.reason})") from error
     except OSError as error:

@@ -160,9 +160,12 @@ def without_marks(chunk: TokenChunk, is_mark: npt.NDArray[np.bool_]) -> TokenChu
     ended = int(np.searchsorted(marks, chunk.context))
     first = int(marks[ended - 1]) + 1 if ended else 0
     marks = marks[ended:] - first
-    borders = np.union1d(np.maximum(chunk.offsets - first, 0), marks)
+    borders = np.maximum(chunk.offsets - first, 0)
     # A border moves by the marks that stood in front of it.
-    offsets = np.unique(borders - np.searchsorted(marks, borders))
+    moved = [borders - np.searchsorted(marks, borders), marks - np.arange(len(marks))]
+    # Two sorted runs are merged by a stable sort many times faster than `np.unique` finds what is in them.
+    offsets = np.sort(np.concatenate(moved), kind="stable")
+    offsets = offsets[np.concatenate([[True], offsets[1:] > offsets[:-1]])]
     tokens = chunk.tokens[first:][~is_mark[first:]]
     return TokenChunk(tokens, offsets, chunk.context - first, chunk.source, chunk.start)
 
