@@ -27,6 +27,7 @@ NOUNS = {
     "fitted",
     "hull",
     "layout",
+    "vne_table",
     "weights",
 }
 # Room -> the rooms that it may import. To add an edge is to change this list, with a line in docs/DECISIONS.md.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
     from mixlaw.entropy.counter import NgramCounter as NgramCounter
     from mixlaw.entropy.counter import entropies as entropies
     from mixlaw.entropy.measure import measure_entropies as measure_entropies
+    from mixlaw.entropy.second_moment import SecondMoment as SecondMoment
+    from mixlaw.entropy.von_neumann import measure_vne as measure_vne
     from mixlaw.entropy_table import EntropyTable as EntropyTable
     from mixlaw.errors import InputError as InputError
     from mixlaw.errors import MixlawError as MixlawError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
     from mixlaw.train.settings import ProxySettings as ProxySettings
     from mixlaw.train.split import CorpusSplit as CorpusSplit
     from mixlaw.train.split import split_corpus as split_corpus
+    from mixlaw.vne_table import VneTable as VneTable
 
 # Public name -> the module that defines it.
 _PUBLIC = {
@@ -57,11 +60,14 @@ _PUBLIC = {
     "ProxySettings": "mixlaw.train.settings",
     "RatioBound": "mixlaw.optimum",
     "RunTable": "mixlaw.runs",
+    "SecondMoment": "mixlaw.entropy.second_moment",
+    "VneTable": "mixlaw.vne_table",
     "compare": "mixlaw.laws.compare",
     "diagnose": "mixlaw.laws.diagnose",
     "entropies": "mixlaw.entropy.counter",
     "load_corpus": "mixlaw.reading",
     "measure_entropies": "mixlaw.entropy.measure",
+    "measure_vne": "mixlaw.entropy.von_neumann",
     "more_runs": "mixlaw.laws.more_runs",
     "optimize": "mixlaw.optimum",
     "pareto": "mixlaw.optimum",

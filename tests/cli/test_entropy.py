@@ -1,13 +1,15 @@
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mixlaw import EntropyTable, Mixture, load_corpus
+from mixlaw import EntropyTable, Mixture, VneTable, load_corpus, measure_vne
 from mixlaw.entropy.measure import measure_entropies
 
 
@@ -155,3 +157,76 @@ def test_absent_corpus_exits_with_2(mixlaw: Callable[..., Any], tmp_path: Path) 
 
 def test_thread_count_below_1_exits_with_2(mixlaw: Callable[..., Any], corpus: Path) -> None:
     assert mixlaw("entropy", corpus, "--threads", "0").code == 2
+
+
+def test_von_neumann_entropies_of_a_corpus_are_printed_and_saved(
+    mixlaw: Callable[..., Any], corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    outcome = mixlaw("entropy", corpus, "--proxy", "vne", "--out", out)
+    table = measure_vne(load_corpus(corpus))
+    assert (outcome.code, outcome.stderr) == (0, f"wrote {out}/vne-table.json, {out}/vne.json\n")
+    assert outcome.stdout.startswith(table.to_text() + "\n")
+    assert VneTable.read(out / "vne-table.json").content() == table.content()
+    assert dict(Mixture.read(out / "vne.json")) == dict(table.mixture())
+
+
+def test_von_neumann_entropies_of_embeddings_stand_alone_on_stdout(mixlaw: Callable[..., Any], tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = {"a": np.eye(4), "c": np.ones((9, 4), np.float32)}
+    np.save(tmp_path / "one.npy", vectors["a"])
+    pq.write_table(pa.table({"v": vectors["c"].tolist()}), tmp_path / "two.parquet")
+    words = ["--embeddings", f"a={tmp_path}/one.npy", "--embeddings", f"c={tmp_path}/two.parquet"]
+    outcome = mixlaw("entropy", "--proxy", "vne", *words, "--embedding-column", "v", "--json")
+    content = json.loads(outcome.stdout)
+    table = measure_vne({"a": vectors["a"], "c": vectors["c"]})
+    assert (outcome.code, outcome.stderr, content["schema"]) == (0, "", "mixlaw.vne/1")
+    assert content["table"] == table.content()
+    assert content["mixtures"] == {"vne": dict(table.mixture())}
+    assert content["mixtures"]["vne"]["a"] == pytest.approx(0.8)
+
+
+def test_a_model_embeds_the_corpus(mixlaw: Callable[..., Any], corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lengths:
+        @classmethod
+        def from_pretrained(cls, path: str) -> "Lengths":
+            assert path == "some/model"
+            return cls()
+
+        def encode(self, texts: list[str], use_multiprocessing: bool) -> np.ndarray:
+            return np.array([[len(text), text.count("a"), 1.0] for text in texts])
+
+    library = ModuleType("model2vec")
+    vars(library)["StaticModel"] = Lengths
+    monkeypatch.setitem(sys.modules, "model2vec", library)
+    outcome = mixlaw("entropy", corpus, "--proxy", "vne", "--embed-with", "model2vec:some/model", "--json")
+    table = json.loads(outcome.stdout)["table"]
+    assert (table["embedding"], table["dimension"]) == ("model2vec:some/model", 3)
+    assert {domain: row["vectors"] for domain, row in table["domains"].items()} == {"web": 2, "code": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Missing argument 'CORPUS'"),
+        (["--proxy", "vne"], "either a CORPUS or --embeddings for every domain"),
+        (["corpus.yaml", "--proxy", "vne", "--embeddings", "a=a.npy"], "either a CORPUS or --embeddings"),
+        (["corpus.yaml", "--embeddings", "a=a.npy"], "--embeddings and --embed-with go with --proxy vne"),
+        (["corpus.yaml", "--embed-with", "model2vec:a"], "--embeddings and --embed-with go with --proxy vne"),
+        (["--proxy", "vne", "--embeddings", "a=a.npy", "--embed-with", "model2vec:a"], "--embed-with is for a CORPUS"),
+        (["--proxy", "vne", "--embeddings", "a.npy"], "'a.npy' is not DOMAIN=PATH"),
+        (["--proxy", "vne", "--embeddings", "a=a.npy", "--embeddings", "a=b.npy"], "'a' is given twice"),
+        (["--proxy", "vne", "--embeddings", "a=no.npy"], "mixlaw: domain 'a': no.npy: cannot be read"),
+        (["corpus.yaml", "--proxy", "vne", "--embed-with", "word3vec:x"], "a model is KIND:PATH, not 'word3vec:x'"),
+        (["--proxy", "vna"], "'vna' is not 'vne'"),
+    ],
+)
+def test_wrong_words_about_vectors_exit_with_2(
+    mixlaw: Callable[..., Any], corpus: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(corpus.parent)
+    outcome = mixlaw("entropy", *words)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert message in outcome.stderr

@@ -235,11 +235,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     for position in range(0, len(whole), 23):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
         try:
-            # What holds no content (times, for example) may differ.
-            assert np.array_equal(SecondMoment.read(path).density(), np.eye(3) / 3)
-        except InputError as error:
-            assert str(path) in str(error)
+            found = SecondMoment.read(path)
+        except InputError:
             damaged += 1
+        else:
+            # What holds no content (times, for example) may differ.
+            assert np.array_equal(found.density(), np.eye(3) / 3)
     assert damaged > len(whole) / 23 / 2
     for length in range(0, len(whole), 301):
         path.write_bytes(whole[:length])
@@ -263,8 +264,8 @@ def test_files_whose_content_contradicts_itself_are_refused(tmp_path: Path) -> N
         with pytest.raises(InputError, match=message):
             SecondMoment.read(path)
     np.savez(path, **{**content, "schema": np.array([{}], dtype=object)})
-    with pytest.raises(InputError, match="not a whole .npz file"):
+    with pytest.raises(InputError, match=r"not a whole \.npz file"):
         SecondMoment.read(path)
     np.save(tmp_path / "plain.npy", np.eye(3))
-    with pytest.raises(InputError, match="not a whole .npz file"):
+    with pytest.raises(InputError, match=r"not a whole \.npz file"):
         SecondMoment.read(tmp_path / "plain.npy")

@@ -39,7 +39,9 @@ class HashedNgrams:
     dimension
         d, at most 2**31.
     order
-        N-grams of 1 to `order` tokens.
+        N-grams of 1 to `order` tokens, at most 16.
+    passage
+        Tokens of a passage, at most: longer documents are cut into equal passages by whoever embeds them.
 
     Raises
     ------
@@ -53,17 +55,23 @@ class HashedNgrams:
     [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, dimension: int = 512, order: int = 1) -> None:
-        for name, value, most in (("dimension", dimension, 2**31), ("order", order, 16)):
+    def __init__(self, dimension: int = 512, order: int = 1, *, passage: int = 256) -> None:
+        for name, value, most in (("dimension", dimension, 2**31), ("order", order, 16), ("passage", passage, 2**31)):
             if not isinstance(value, int | np.integer) or not 1 <= value <= most:
                 raise InputError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
         self.dimension = int(dimension)
         self.order = int(order)
+        self.passage = int(passage)
+
+    @classmethod
+    def suited(cls, vocab_size: int) -> "HashedNgrams":
+        """What came closest to a model: order 1 for subwords, and for bytes n-grams about as long as a subword."""
+        return cls(order=4, passage=1024) if vocab_size <= 256 else cls()
 
     @property
     def name(self) -> str:
         """What it is, for the record: equal names mean equal vectors."""
-        return f"hashed token n-grams, order {self.order}, dimension {self.dimension}"
+        return f"hashed n-grams of up to {self.order} tokens in passages of up to {self.passage}"
 
     def embed(self, tokens: Tokens, offsets: Offsets) -> Floats:
         """Vectors of length 1, one a passage, shape (passages, d).

@@ -76,8 +76,8 @@ class SecondMoment:
 
     @property
     def dimension(self) -> int:
-        """d."""
-        return self._sums.shape[1]
+        """Dimension d of the vectors."""
+        return int(self._sums.shape[1])
 
     @property
     def groups(self) -> int:
@@ -159,7 +159,8 @@ class SecondMoment:
         """
         if not self.count:
             raise InputError("no vectors were given, so there is no density matrix")
-        return self._sums.sum(axis=0) / self.count
+        density: Floats = self._sums.sum(axis=0) / self.count
+        return density
 
     def entropy(self) -> float:
         """VNE, in nats.

@@ -48,6 +48,11 @@ class TextSource:
                 )
             yield TokenChunk(tokens, offsets, 0, batch[0].source, batch[0].offset)
 
+    def texts(self) -> Iterator[str]:
+        """Yield the documents as text, for what embeds text and not tokens."""
+        for document in self._documents.read(None):
+            yield document.text
+
     def shards(self) -> list[TokenShard]:
         """Refuse: text has no random access to tokens."""
         raise InputError("text has no token shards: write them with `mixlaw tokenize` and use the corpus.yaml it makes")
