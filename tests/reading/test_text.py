@@ -83,3 +83,7 @@ def test_text_has_no_shards_and_says_how_to_make_them() -> None:
     corpus = Corpus({"web": TextSource(["a"], ByteTokenizer())}, vocab_size=256)
     with pytest.raises(InputError, match="domain 'web': text has no token shards: write them with `mixlaw tokenize`"):
         corpus["web"].shards()
+
+
+def test_documents_are_given_as_text_too() -> None:
+    assert list(TextSource(["one", "", "été"], ByteTokenizer()).texts()) == ["one", "", "été"]
