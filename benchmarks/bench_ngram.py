@@ -1,133 +1,225 @@
-"""Counting tokens and pairs, entropies included, against numpy's sort and unique of the same pairs.
+"""Counting pairs and their entropies against numpy, Polars and DuckDB, with and without a cap on memory.
 
-The tokens are a synthetic stream, skewed like BPE ids of text. BENCH_NGRAM_TOKENS sets how many; the default,
-1e8, takes about 4 GB and two minutes. Correctness first: counts equal numpy's, entropies those of math.fsum.
+Each counter runs in a process of its own (`count_pairs.py` says on what); rounds take turns, medians are reported.
+Streams (`streams.py`): synthetic, BENCH_NGRAM_TOKENS long (1e8 by default; 1e9 wants 20 GB of memory, for numpy's sort,
+and 7 GB of disk), and the text files of this machine. Then mixlaw alone: lengths from 1e7 on, and orders 1 to 5.
+`plot_ngram.py` draws the lengths. BENCH_NGRAM_ROUNDS is 3 by default.
+
+Correctness first: of a short stream every count equals that of numpy's unique; of the others, the histogram of counts
+is exactly that of a plain reference, and the entropies are math.fsum's to 1e-12. A wrong answer fails the benchmark; a
+peer that is not installed, or runs out of memory, is listed as such. `ratio` is the speed of mixlaw on the same stream,
+threads and cap, over that of the row.
 """
 
+import itertools
+import json
 import math
 import os
 import statistics
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from count_pairs import CAP, Task, entropy, summary
+from streams import Stream, real_text, zipf_markov
 
-import mixlaw
 from mixlaw import NgramCounter
 
 TOKENS = int(float(os.environ.get("BENCH_NGRAM_TOKENS", "1e8")))
-VOCAB_SIZE = 50254
-DOCUMENT = 1000
-ROUNDS = 5
+ROUNDS = int(os.environ.get("BENCH_NGRAM_ROUNDS", "3"))
+LENGTHS = (10**7, 3 * 10**7, 10**8, 3 * 10**8, 10**9)
+ORDERS = (1, 2, 3, 4, 5)
+ORDER_TOKENS = 10**8  # the most of them, for the higher orders keep most of what they see
+SMALL = 10**6
+PART = 1 << 27  # pairs that the reference sorts at a time
+PATIENCE = 1800  # seconds
 
 
-class Stream(NamedTuple):
-    tokens: npt.NDArray[np.uint16]
-    offsets: npt.NDArray[np.int64]
+class Contender(NamedTuple):
+    """A counter in one setting; `wide` are the AVX-512 paths of numpy, slower than AVX2 on some processors."""
+
+    counter: str
+    threads: int
+    capped: bool = False
+    wide: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.counter + (f", {CAP // 10**6} MB" if self.capped else "") + ("" if self.wide else ", no AVX-512")
 
 
-def mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Hash of 64-bit words (the finaliser of SplitMix64)."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+MIXLAW = [Contender("mixlaw", 1), Contender("mixlaw", 2), Contender("mixlaw", 2, capped=True)]
+PEERS = [
+    Contender("np.sort(uint64)", 1),
+    Contender("np.sort(uint64)", 1, wide=False),
+    Contender("np.unique(uint32, counts)", 1),
+    Contender("np.unique(uint32, counts)", 1, wide=False),
+    Contender("Polars streaming", 2),
+    Contender("DuckDB", 2),
+    Contender("Polars streaming", 2, capped=True),
+    Contender("DuckDB", 2, capped=True),
+]
 
 
-def zipf_markov(size: int, seed: int = 1) -> Stream:
-    """Documents of a Markov chain whose tokens and successors are as skewed as those of text.
-
-    Tokens of rank k have mass ~ (k + 5)^-1.05. The successor of token x has an index r with a Pareto tail,
-    P(r >= t) = (1 + t / q_x)^-1/2, where log q_x ~ N(log 5, 2^2); which token that is, a hash of (x, r) draws by mass.
-    """
-    rng = np.random.default_rng(seed)
-    cdf = np.cumsum((np.arange(VOCAB_SIZE) + 6.0) ** -1.05)
-    ids = np.argsort(np.log(np.arange(VOCAB_SIZE) + 1.0) + 0.5 * rng.standard_normal(VOCAB_SIZE)).argsort()
-    quantiles = ids[np.searchsorted(cdf / cdf[-1], (np.arange(2**20) + 0.5) * 2.0**-20)].astype(np.uint16)
-    spread = 5.0 * np.exp(2.0 * rng.standard_normal(VOCAB_SIZE))
-    # All documents take a step at a time.
-    tokens = np.empty((size // DOCUMENT, DOCUMENT), np.uint16)
-    now = quantiles[rng.integers(0, 2**20, len(tokens))]
-    for step in range(DOCUMENT):
-        tokens[:, step] = now
-        index = np.minimum(spread[now] * (rng.random(len(now)) ** -2.0 - 1.0), 1e15).astype(np.uint64)
-        word = mix(index * np.uint64(0x9E3779B97F4A7C15) ^ now.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F))
-        now = quantiles[word >> np.uint64(44)]
-    return Stream(tokens.reshape(-1), np.arange(len(tokens) + 1, dtype=np.int64) * DOCUMENT)
-
-
-def count(stream: Stream, threads: int) -> mixlaw.Entropies:
-    counter = NgramCounter(VOCAB_SIZE, threads=threads)
-    counter.update(stream.tokens, stream.offsets)
-    return counter.entropies()
+def reference(stream: Stream) -> dict[str, Any]:
+    """What to find in a stream, in bounded memory: pairs are sorted for some first tokens at a time."""
+    tokens, firsts = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
+    for part, _ in stream.chunks(1 << 22):
+        tokens += np.bincount(part, minlength=1 << 16)
+    for keys in stream.packed():
+        firsts += np.bincount(keys >> np.uint32(16), minlength=1 << 16)
+    group = np.cumsum(firsts) // PART
+    histogram: dict[int, int] = {}
+    for index in np.unique(group):
+        mine = np.concatenate([keys[group[keys >> np.uint32(16)] == index] for keys in stream.packed()])
+        values, pairs = np.unique(np.unique(mine, return_counts=True)[1], return_counts=True)
+        for value, many in zip(values.tolist(), pairs.tolist(), strict=True):
+            histogram[value] = histogram.get(value, 0) + many
+    counts = np.array(sorted(histogram))
+    found = summary((counts, np.array([histogram[value] for value in counts.tolist()])))
+    of_tokens, of_firsts = (
+        entropy(np.unique(occurring[occurring > 0], return_counts=True)) for occurring in (tokens, firsts)
+    )
+    return found | {"shannon": of_tokens, "conditional": found["joint"] - of_firsts}
 
 
-def fsum_entropy(counts: npt.NDArray[np.integer[Any]]) -> float:
-    total = int(counts.sum())
-    values, how_many = np.unique(counts, return_counts=True)
-    pairs = zip(values.tolist(), how_many.tolist(), strict=True)
-    return math.fsum(many * value / total * math.log(total / value) for value, many in pairs)
+def check_every_count(stream: Stream) -> None:
+    """Compare the counts of all tokens and n-grams of a short stream with numpy's, in as many orders as there are."""
+    tokens, offsets = np.array(stream.tokens()), stream.offsets()
+    for order in ORDERS:
+        try:
+            counter = NgramCounter(stream.vocab_size, order=order)
+        except ValueError:
+            continue
+        counter.update(tokens, offsets)
+        for n in range(1, order + 1):
+            windows = np.concatenate(
+                [
+                    np.lib.stride_tricks.sliding_window_view(tokens[first:last], n)
+                    for first, last in itertools.pairwise(offsets)
+                    if last - first >= n
+                ]
+            )
+            expected, occurrences = np.unique(windows, axis=0, return_counts=True)
+            ngrams, counts = counter.counts(n)
+            assert np.array_equal(ngrams, expected)
+            assert np.array_equal(counts, occurrences)
 
 
-def check(stream: Stream, keys: npt.NDArray[np.uint64]) -> int:
-    """Compare all counts and entropies with numpy's, and give the number of distinct pairs."""
-    pairs, expected = np.unique(keys, return_counts=True)
-    counter = NgramCounter(VOCAB_SIZE)
-    counter.update(stream.tokens, stream.offsets)
-    ngrams, counts = counter.counts(2)
-    assert np.array_equal(ngrams[:, 0], pairs >> np.uint64(16))
-    assert np.array_equal(ngrams[:, 1], pairs & np.uint64(0xFFFF))
-    assert np.array_equal(counts, expected)
-    tokens = np.bincount(stream.tokens, minlength=VOCAB_SIZE)
-    ngrams, counts = counter.counts(1)
-    assert np.array_equal(ngrams[:, 0], np.flatnonzero(tokens))
-    assert np.array_equal(counts, tokens[tokens > 0])
-    firsts = np.bincount((keys >> np.uint64(16)).astype(np.int64))
-    joint = fsum_entropy(expected)
-    for found, truth in zip(
-        counter.entropies(),
-        (fsum_entropy(tokens[tokens > 0]), joint, joint - fsum_entropy(firsts[firsts > 0])),
-        strict=True,
-    ):
-        assert abs(found / truth - 1.0) < 1e-12
-    return len(pairs)
+def environment(contender: Contender) -> dict[str, str]:
+    """The environment of a contender's process."""
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if not contender.wide:
+        found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+        variables["NPY_DISABLE_CPU_FEATURES"] = " ".join(
+            name for name in found if name.startswith(("AVX512", "X86_V4"))
+        )
+    return variables
+
+
+def run(contender: Contender, stream: Stream, order: int = 2) -> dict[str, Any]:
+    """One measurement; a peer's failure is a result, ours is an error."""
+    task = Task(contender.counter, stream, contender.threads, contender.capped, order)
+    words = [sys.executable, Path(__file__).parent / "count_pairs.py", json.dumps(task._asdict(), default=str)]
+    try:
+        done = subprocess.run(
+            words, env=environment(contender), capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {PATIENCE} s"}
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    if contender.counter == "mixlaw":
+        raise AssertionError(f"{contender.name} failed:\n{done.stderr}")
+    return {"failed": (done.stderr.strip().splitlines() or [f"signal {-done.returncode}"])[-1]}
+
+
+def check(contender: Contender, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Stop at a wrong answer, or where mixlaw takes more memory than it may."""
+    for name, value in found.items():
+        if name in ("distinct", "digest"):
+            assert value == expected[name], f"{contender.name}: wrong counts"
+        elif name in expected:
+            assert abs(value / expected[name] - 1.0) < 1e-12, f"{contender.name}: wrong {name} entropy"
+    if contender.counter == "mixlaw" and contender.capped:
+        assert found["peak_RSS_MB"] <= CAP / 1e6, f"{contender.name}: {found['peak_RSS_MB']:.0f} MB"
+
+
+def row(contender: Contender, stream: Stream, order: int, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of some rounds, without a ratio."""
+    status = next((word + ": " + run[word] for run in runs for word in ("absent", "failed") if word in run), "ok")
+
+    def median(name: str) -> float:
+        values = [run.get(name) for run in runs]
+        return math.nan if None in values else statistics.median(values)
+
+    tokens = int(stream.offsets()[-1])
+    return {
+        "stream": stream.name,
+        "counter": contender.name,
+        "threads": contender.threads,
+        "order": order,
+        "tokens": tokens,
+        "distinct": runs[0].get("distinct", ""),
+        "seconds": median("seconds"),
+        "cpu_seconds": median("cpu_seconds"),
+        "Mtokens_per_second": tokens / median("seconds") / 1e6,
+        "ratio": math.nan,
+        "peak_RSS_MB": median("peak_RSS_MB"),
+        "peak_anonymous_MB": median("peak_anonymous_MB"),
+        "written_bytes_per_token": median("bytes_written") / tokens,
+        "bytes_per_distinct": median("bytes_per_distinct"),
+        "status": status,
+    }
+
+
+def compare(
+    contenders: Sequence[Contender], stream: Stream, rounds: int, order: int = 2, expected: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """One row a contender; they take turns, and every answer is checked if there is one to expect."""
+    runs: list[list[dict[str, Any]]] = [[] for _ in contenders]
+    for _ in range(rounds):
+        for contender, mine in zip(contenders, runs, strict=True):
+            if mine and "seconds" not in mine[-1]:
+                continue
+            found = run(contender, stream, order)
+            if "seconds" in found:
+                print(f"  {stream.name}, order {order}, {contender.name}: {found['seconds']:.3g} s", flush=True)
+                check(contender, found, expected or {name: found[name] for name in ("distinct", "digest")})
+            mine.append(found)
+    rows = [row(contender, stream, order, mine) for contender, mine in zip(contenders, runs, strict=True)]
+    ours = {
+        (mine.threads, mine.capped): row["Mtokens_per_second"]
+        for mine, row in zip(contenders, rows, strict=True)
+        if mine.counter == "mixlaw"
+    }
+    for contender, values in zip(contenders, rows, strict=True):
+        mine_speed = ours.get((contender.threads, contender.capped), math.nan)
+        yield values | {"ratio": mine_speed / values["Mtokens_per_second"]}
+
+
+def lengths(tokens: int, rounds: int) -> Iterator[dict[str, Any]]:
+    for length in (length for length in LENGTHS if length < tokens):
+        stream = zipf_markov(length)
+        yield from compare(MIXLAW[1:], stream, rounds, expected=reference(stream))
+
+
+def orders(stream: Stream, rounds: int) -> Iterator[dict[str, Any]]:
+    for order in ORDERS:
+        if order != 2:
+            yield from compare(MIXLAW[1:2], stream, rounds, order)
 
 
 def test_bigrams(benchmark: Any, record: Callable[..., None]) -> None:
-    stream = zipf_markov(TOKENS)
-    rows = stream.tokens.reshape(-1, DOCUMENT)
-    keys = (rows[:, :-1].astype(np.uint64) << np.uint64(16) | rows[:, 1:]).reshape(-1)
-    narrow_keys = keys.astype(np.uint32)
-    scratch = keys.copy()
-    distinct = check(stream, keys)
-    contenders: dict[str, Callable[[], object]] = {
-        "np.sort(uint64)": scratch.sort,
-        "mixlaw, 1 thread": lambda: count(stream, 1),
-        "mixlaw, 2 threads": lambda: count(stream, 2),
-        "np.unique(uint64, counts)": lambda: np.unique(keys, return_counts=True),
-        "np.unique(uint32, counts)": lambda: np.unique(narrow_keys, return_counts=True),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(ROUNDS):
-        for name, run in contenders.items():
-            scratch[:] = keys
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    record(
-        [
-            {
-                "counter": name,
-                "tokens": len(stream.tokens),
-                "distinct_pairs": distinct,
-                "Mtokens_per_second": len(stream.tokens) / median / 1e6,
-                "times_np_sort": medians["np.sort(uint64)"] / median,
-            }
-            for name, median in medians.items()
-        ],
-        ["numpy"],
-    )
-    benchmark.pedantic(count, args=(stream, 1), rounds=1)
+    stream = zipf_markov(TOKENS)  # the longest first: the others are its beginnings
+    check_every_count(zipf_markov(SMALL))
+    rows = []
+    for each in (stream, real_text()):
+        rows += compare(MIXLAW + PEERS, each, ROUNDS, expected=reference(each))
+    rows += lengths(TOKENS, ROUNDS)
+    rows += orders(zipf_markov(min(TOKENS, ORDER_TOKENS)), ROUNDS)
+    record(rows, ["numpy", "polars", "duckdb", "pyarrow", "tokenizers"])
+    benchmark.pedantic(run, args=(MIXLAW[1], stream), rounds=1)
