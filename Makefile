@@ -11,7 +11,7 @@ TRITON ?= triton==3.7.1
 # full: five to seven minutes of two CPU cores. tiny: the same code path in seconds.
 SCALE ?= full
 DEMO_OUT ?= demo-out
-BENCH_SECONDS ?= 600
+BENCH_SECONDS ?= 1800
 
 DEMO_PYTHON := .venv-demo/bin/python
 TEST_PYTHON := .venv-test/bin/python

@@ -30,7 +30,8 @@ BLOCK = 1 << 13  # documents that are drawn together
 BPE_SIZE = 50000
 ENDINGS = (".py", ".pyi", ".md", ".rst", ".txt", ".html", ".pl", ".pm", ".pod", ".gz")
 SHARED_TEXT = ("/usr/share/doc", "/usr/share/perl", "/usr/share/perl5", "/usr/lib/python3")
-SAMPLE = 1 << 26  # bytes of text that the BPE is trained on
+MOST = 1 << 28  # characters that are tokenised
+SAMPLE = 1 << 26  # and that the BPE is trained on
 
 Words = npt.NDArray[np.uint64]
 
@@ -125,7 +126,8 @@ def _draw(rows: npt.NDArray[np.uint16]) -> None:
 def real_text(data: Path = DATA, roots: Sequence[str | Path] | None = None, vocab_size: int = BPE_SIZE) -> Stream:
     """The text files of this machine, as a byte-level BPE trained on a sample of them has it.
 
-    Files of Python, of Perl and of documentation, plain or gzipped; each content is one document, once.
+    Files of Python, of Perl and of documentation, plain or gzipped; each content is one document, once. Where there are
+    more than `MOST` characters, a hash of the content draws about as many.
     """
     folder = data / "text"
     if not (folder / "about.json").exists():
@@ -164,15 +166,15 @@ def _tokenize(roots: Sequence[Path], vocab_size: int, folder: Path) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     texts = list(_texts(roots))
-    size = sum(len(text) for _, text in texts)
-    share = int(min(1.0, SAMPLE / size) * 2**32)
+    found = sum(len(text) for _, text in texts)
+    texts = [(digest, text) for digest, text in texts if digest * found < MOST * 2**32]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    tokenizer.train_from_iterator((text for digest, text in texts if digest < share), trainer)
+    tokenizer.train_from_iterator((text for digest, text in texts if digest * found < SAMPLE * 2**32), trainer)
     lengths = [0]
     with (folder / "tokens.u16").open("wb") as file:
         for first in range(0, len(texts), 256):
@@ -184,7 +186,8 @@ def _tokenize(roots: Sequence[Path], vocab_size: int, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     about = {
         "documents": len(texts),
-        "characters": size,
+        "characters": sum(len(text) for _, text in texts),
+        "characters_found": found,
         "tokens": int(offsets[-1]),
         "vocab_size": tokenizer.get_vocab_size(),
     }
