@@ -178,11 +178,15 @@ class Domain:
         What the domain is called everywhere: in mixtures, run tables and reports.
     source
         Where its tokens come from.
+    fingerprint
+        What its tokens depend on, as JSON can hold it: work that was interrupted goes on only with the same one. None
+        where that is not known.
     """
 
-    def __init__(self, name: str, source: TokenSource) -> None:
+    def __init__(self, name: str, source: TokenSource, fingerprint: Any = None) -> None:
         self.name = name
         self.source = source
+        self.fingerprint = fingerprint
 
     def chunks(self, start: Position | None = None, *, context: int = 1) -> Iterator[TokenChunk]:
         """Stream the domain's tokens, at most 2**26 a chunk, in an order that never changes.
@@ -233,6 +237,8 @@ class Corpus(Mapping[str, Domain]):
         Token ids are below it.
     tokenizer
         What made the token ids, for the record: a name, or a path with a content hash.
+    fingerprints
+        Domain name to its `Domain.fingerprint`, where there is one.
 
     Raises
     ------
@@ -254,6 +260,7 @@ class Corpus(Mapping[str, Domain]):
         *,
         vocab_size: int,
         tokenizer: str | None = None,
+        fingerprints: Mapping[str, Any] | None = None,
     ) -> None:
         if not domains:
             raise InputError("a corpus needs at least one domain")
@@ -268,7 +275,7 @@ class Corpus(Mapping[str, Domain]):
                 made = source if isinstance(source, TokenSource) else ArraySource(source)
             except InputError as error:
                 raise InputError(f"domain {name!r}: {error}") from error
-            self._domains[name] = Domain(name, made)
+            self._domains[name] = Domain(name, made, (fingerprints or {}).get(name))
 
     def __getitem__(self, name: str) -> Domain:
         if name not in self._domains:

@@ -1,23 +1,30 @@
 """``mixlaw entropy``: a corpus in, its entropies and the mixtures that follow from them out."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
+from mixlaw.cli.counting import counting_options
 from mixlaw.cli.output import json_option, show
 from mixlaw.cli.vne import show_vne
+from mixlaw.entropy.counter import NgramCounter
 from mixlaw.entropy.measure import measure_entropies
+from mixlaw.entropy.tabulate import tabulate
 from mixlaw.entropy.vector_files import COLUMN
-from mixlaw.entropy_table import MEASURES, EntropyTable
+from mixlaw.entropy_table import EQUALIZED, ESTIMATORS, MEASURES, EntropyTable
+from mixlaw.errors import InputError
 from mixlaw.layout import aligned
 from mixlaw.mixture import Mixture
+from mixlaw.proxy_mixture import ProportionBars
 from mixlaw.reading import load_corpus
 
 SCHEMA = "mixlaw.entropy/1"
 
 
 @click.command()
-@click.argument("corpus", required=False, type=click.Path(path_type=Path))
+@click.argument("corpus", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -46,34 +53,67 @@ SCHEMA = "mixlaw.entropy/1"
     help="With --proxy vne: embed text with a model, model2vec:, sentence-transformers: or fasttext: and its path.  "
     "[default: hashed n-grams of tokens, without a model]",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="The most threads that count.  [default: all]")
+@click.option(
+    "--estimator",
+    type=click.Choice(ESTIMATORS),
+    default="plugin",
+    show_default=True,
+    help="How entropies come from counts.",
+)
+@click.option(
+    "--equalize",
+    type=click.Choice(EQUALIZED),
+    help="Compare the domains at equally many tokens, or at equal coverage.",
+)
+@counting_options
 @json_option
 def entropy(
-    corpus: Path | None,
+    corpus: tuple[Path, ...],
     out: Path | None,
     proxy: str | None,
     embeddings: tuple[str, ...],
     embedding_column: str,
     embed_with: str | None,
+    estimator: str,
+    equalize: str | None,
+    groups: int,
     threads: int | None,
+    memory: int | None,
+    resume: str | None,
     as_json: bool,
 ) -> None:
     """Measure the entropies of every domain of a corpus, and the mixtures that follow from them.
 
-    CORPUS is a corpus.yaml. Tokens and pairs of adjacent tokens inside a document are counted exactly; Shannon entropy
-    (SE) is that of the tokens, joint entropy (JE) that of the pairs, and conditional entropy (CE) that of a pair's
-    second token given its first, in nats. Each gives a mixture, r_i = exp(H_i) / sum_j exp(H_j).
+    CORPUS is a corpus.yaml, or the count files (.mlc) of all domains. Tokens and pairs of adjacent tokens inside a
+    document are counted exactly; Shannon entropy (SE) is that of the tokens, joint entropy (JE) that of the pairs, and
+    conditional entropy (CE) that of a pair's second token given its first, in nats. Each gives a mixture,
+    r_i = exp(H_i) / sum_j exp(H_j). Error bars are standard errors over documents.
 
     With --proxy vne, the von Neumann entropy (VNE) of vectors of passages takes their place: of hashed n-grams of the
     tokens, of a model, or of embeddings that there are.
     """
     if proxy == "vne":
-        return show_vne(corpus, embeddings, embedding_column, embed_with, out, as_json)
+        if len(corpus) > 1:
+            raise click.UsageError("--proxy vne takes one CORPUS")
+        return show_vne(corpus[0] if corpus else None, embeddings, embedding_column, embed_with, out, as_json)
     if embeddings or embed_with is not None:
         raise click.UsageError("--embeddings and --embed-with go with --proxy vne")
-    if corpus is None:
+    if not corpus:
         raise click.UsageError("Missing argument 'CORPUS'.")
-    table = measure_entropies(load_corpus(corpus), threads=threads)
+    if corpus[0].suffix == ".mlc":
+        table = tabulate(_read_counts(corpus, threads, memory), estimator=estimator, equalize=equalize)
+    elif len(corpus) > 1:
+        raise click.UsageError("give one corpus.yaml, or count files (.mlc) alone")
+    else:
+        table = measure_entropies(
+            load_corpus(corpus[0]),
+            estimator=estimator,
+            equalize=equalize,
+            groups=groups,
+            threads=threads,
+            memory_limit=memory,
+            checkpoint_dir=resume,
+        )
     mixtures = _mixtures(table)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -84,8 +124,32 @@ def entropy(
     content = {
         "table": table.content(),
         "mixtures": {proxy: dict(mixtures[proxy]) if proxy in mixtures else None for proxy in MEASURES},
+        "mixture_errors": {
+            proxy: dict(zip(table.domains, bars.error.tolist(), strict=True)) for proxy, bars in _bars(table, mixtures)
+        },
+        "warnings": table.warnings(),
     }
     show(as_json, SCHEMA, content, _text(table, mixtures))
+
+
+def _read_counts(files: Sequence[Path], threads: int | None, memory: int | None) -> dict[str, NgramCounter]:
+    """Open the count files of all domains."""
+    counters: dict[str, NgramCounter] = {}
+    for file in files:
+        counter = NgramCounter.read(file, threads=threads, memory_limit=memory)
+        if counter.domain is None:
+            raise InputError(f"{file}: does not say which domain it counts")
+        if counter.domain in counters:
+            raise InputError(f"{file}: another file counts domain {counter.domain!r}, too: use `mixlaw merge` first")
+        counters[counter.domain] = counter
+    return counters
+
+
+def _bars(table: EntropyTable, mixtures: Iterable[str]) -> Iterator[tuple[str, ProportionBars]]:
+    """The error bars of mixtures, where all domains have such."""
+    for proxy in mixtures:
+        if not np.isnan(getattr(table, f"{proxy}_error")).any():
+            yield proxy, table.mixture_bars(proxy)
 
 
 def _mixtures(table: EntropyTable) -> dict[str, Mixture]:
@@ -100,11 +164,20 @@ def _mixtures(table: EntropyTable) -> dict[str, Mixture]:
 
 
 def _text(table: EntropyTable, mixtures: dict[str, Mixture]) -> str:
-    rows = [["mixture", *(proxy.upper() for proxy in mixtures)]]
-    rows += [[domain, *(f"{mixture[domain]:.4f}" for mixture in mixtures.values())] for domain in table.domains]
+    bars = dict(_bars(table, mixtures))
+    rows = [["mixture"]]
+    for proxy in mixtures:
+        rows[0] += [proxy.upper(), "s.e."] if proxy in bars else [proxy.upper()]
+    for i, domain in enumerate(table.domains):
+        row = [domain]
+        for proxy, mixture in mixtures.items():
+            row += [f"{mixture[domain]:.4f}"] + ([f"{bars[proxy].error[i]:.4f}"] if proxy in bars else [])
+        rows.append(row)
+    text = f"{table.to_text()}\n\n{aligned(rows)}\nshares of training tokens, exp(entropy) / sum of exp(entropies)"
+    if table.estimator != "plugin" or table.equalized is not None:
+        return text
     return (
-        f"{table.to_text()}\n\n{aligned(rows)}\n"
-        "shares of training tokens, exp(entropy) / sum of exp(entropies)\n\n"
+        f"{text}\n\n"
         "Plug-in entropies tend to grow with the number of tokens until coverage is near 1: "
-        "compare domains of like coverage."
+        "compare domains of like coverage, or use --equalize."
     )

@@ -16,6 +16,8 @@ from mixlaw.errors import InputError, MixlawError
 # Command -> its line in `mixlaw --help`; the module mixlaw.cli.<command> is imported when the command is used.
 COMMANDS = {
     "entropy": "Entropies of every domain of a corpus, and the mixtures that follow from them.",
+    "count": "Count the n-grams of a corpus, or of a shard of it, into count files.",
+    "merge": "Add up count files of shards.",
     "tokenize": "Write a text corpus as token shards, for training.",
     "train": "Train small proxy models on several mixtures and record their losses.",
     "diagnose": "Say what is wrong with proxy runs, or limits what a law can say of them.",

@@ -85,10 +85,12 @@ class NgramCounter(_core.NgramCounter):
         it is not there; used instead of `spill_dir`.
     tokenizer
         What made the token ids, for the record: counters merge only where it is the same.
+    domain
+        What was counted, for the record.
 
     Attributes
     ----------
-    tokenizer
+    tokenizer, domain
         See above.
     inputs
         What was counted, as far as `add_input` was told; sorted.
@@ -123,6 +125,7 @@ class NgramCounter(_core.NgramCounter):
         spill_dir: str | os.PathLike[str] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         tokenizer: str | None = None,
+        domain: str | None = None,
     ) -> None:
         if spill_dir is not None and checkpoint_dir is not None:
             raise ValueError("spill_dir and checkpoint_dir cannot both be given: files go to the checkpoint's folder")
@@ -139,6 +142,7 @@ class NgramCounter(_core.NgramCounter):
             lasting=checkpoint_dir is not None,
         )
         self.tokenizer = tokenizer
+        self.domain = domain
         self.inputs: tuple[InputRange, ...] = ()
         self.note: Any = None
         self._checkpoints = None
@@ -220,8 +224,8 @@ class NgramCounter(_core.NgramCounter):
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write all counts to a count file (``.mlc``), atomically; docs/count-format.md describes it.
 
-        Its bytes depend on the counts, the tokenizer and the inputs alone: not on threads, memory limits, or the order
-        in which things were counted and merged.
+        Its bytes depend on the counts, the tokenizer, the domain and the inputs alone: not on threads, memory limits,
+        or the order in which things were counted and merged.
 
         Raises
         ------
@@ -230,7 +234,12 @@ class NgramCounter(_core.NgramCounter):
         OSError
             If the disk is full or the folder forbids it; what was there before is unchanged.
         """
-        content = {"boundary": BOUNDARY, "tokenizer": self.tokenizer, "inputs": [list(item) for item in self.inputs]}
+        content = {
+            "boundary": BOUNDARY,
+            "tokenizer": self.tokenizer,
+            "domain": self.domain,
+            "inputs": [list(item) for item in self.inputs],
+        }
         with replaced_file(path) as part:
             self._write(part, json.dumps(content, separators=(",", ":"), sort_keys=True).encode())
 
@@ -261,7 +270,7 @@ class NgramCounter(_core.NgramCounter):
             If the file is truncated, damaged or no count file; the message names the offset and the reason. Damage to a
             block of counts is found, in the same way, by the first method that uses them.
         """
-        file, tokenizer, inputs = _open(path)
+        file, record = _open(path)
         counter = cls(
             file.vocab_size,
             order=file.order,
@@ -269,10 +278,11 @@ class NgramCounter(_core.NgramCounter):
             threads=threads,
             memory_limit=memory_limit,
             spill_dir=spill_dir,
-            tokenizer=tokenizer,
+            tokenizer=record.tokenizer,
+            domain=record.domain,
         )
         counter._add_file(file)
-        counter.inputs = inputs
+        counter.inputs = record.inputs
         return counter
 
     def merge_file(self, path: str | os.PathLike[str]) -> None:
@@ -286,8 +296,8 @@ class NgramCounter(_core.NgramCounter):
         OverflowError
             If a total would exceed 64 bits.
         """
-        file, tokenizer, theirs = _open(path)
-        inputs = self._merged_inputs(tokenizer, theirs, str(path))
+        file, record = _open(path)
+        inputs = self._merged_inputs(record.tokenizer, record.inputs, str(path))
         try:
             self._add_file(file)
         except ValueError as error:
@@ -374,19 +384,31 @@ def entropies(tokens: Tokens, vocab_size: int, offsets: npt.NDArray[np.int64] | 
     return counter.entropies()
 
 
-def _open(path: str | os.PathLike[str]) -> tuple[_core.CountFile, str | None, tuple[InputRange, ...]]:
-    """Open a count file: it, its tokenizer and its inputs."""
+class _Record(NamedTuple):
+    """What a count file says of its counts."""
+
+    tokenizer: str | None
+    domain: str | None
+    inputs: tuple[InputRange, ...]
+
+
+def _open(path: str | os.PathLike[str]) -> tuple[_core.CountFile, _Record]:
+    """Open a count file: it, and what it says of its counts."""
     file = _core.CountFile(os.fspath(path))
     try:
         content = json.loads(file.metadata)
-        tokenizer, boundary, inputs = content["tokenizer"], content["boundary"], read_inputs(content["inputs"])
+        boundary, record = (
+            content["boundary"],
+            _Record(content["tokenizer"], content["domain"], read_inputs(content["inputs"])),
+        )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}: the metadata is not that of counts ({error!r})") from error
     if boundary != BOUNDARY:
         raise InputError(f"{path}: counts by the boundary rule {boundary!r}, known is {BOUNDARY!r}")
-    if tokenizer is not None and not isinstance(tokenizer, str):
-        raise InputError(f"{path}: the tokenizer is {tokenizer!r}, no name")
-    return file, tokenizer, inputs
+    for what, name in (("tokenizer", record.tokenizer), ("domain", record.domain)):
+        if name is not None and not isinstance(name, str):
+            raise InputError(f"{path}: the {what} is {name!r}, no name")
+    return file, record
 
 
 def _named(tokenizer: str | None) -> str:

@@ -1,6 +1,9 @@
 """`load_corpus`: from a ``corpus.yaml`` to a `Corpus` whose domains are ready to be read."""
 
 import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from mixlaw.corpus import Corpus, TokenSource
 from mixlaw.errors import InputError
@@ -8,10 +11,10 @@ from mixlaw.reading.columns import ArrowTokens, ParquetTokens
 from mixlaw.reading.config import CorpusConfig, DomainConfig, read_config
 from mixlaw.reading.documents import Documents, WholeFiles
 from mixlaw.reading.llmc import LlmcFiles
-from mixlaw.reading.megatron import MegatronFiles
+from mixlaw.reading.megatron import MegatronFiles, idx_path
 from mixlaw.reading.rows import ArrowFiles, JsonLines, ParquetFiles, TextLines
 from mixlaw.reading.text import TextSource
-from mixlaw.reading.tokenfiles import NpyFiles, RawFiles
+from mixlaw.reading.tokenfiles import NpyFiles, RawFiles, index_path
 from mixlaw.reading.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer, read_bytes, record
 
 
@@ -60,7 +63,20 @@ def open_corpus(config: CorpusConfig) -> Corpus:
             sources[domain.name] = _source(domain, tokenizer, vocab_size)
         except InputError as error:
             raise InputError(f"{config.path}, domain {domain.name!r}: {error}") from error
-    return Corpus(sources, vocab_size=vocab_size, tokenizer=name)
+    fingerprints = {domain.name: _fingerprint(config, domain) for domain in config.domains}
+    return Corpus(sources, vocab_size=vocab_size, tokenizer=name, fingerprints=fingerprints)
+
+
+def _fingerprint(config: CorpusConfig, domain: DomainConfig) -> dict[str, Any]:
+    """What the tokens of a domain depend on, as JSON; of files their sizes and times, for reading them takes long."""
+    folder = Path(config.path).parent
+    files = []
+    index = {"npy": index_path, "megatron": idx_path}.get(domain.format)
+    for path in (*domain.files, *(map(index, domain.files) if index else ())):
+        if Path(path).exists():
+            status = os.stat(path)
+            files.append([os.path.relpath(path, folder), status.st_size, status.st_mtime_ns])
+    return asdict(domain) | {"files": files}
 
 
 def _vocab_size(config: CorpusConfig, tokenizer: Tokenizer | None) -> int:

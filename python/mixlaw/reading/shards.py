@@ -11,7 +11,6 @@ starts  indices in `tokens` at which a document begins       (d,)   tokens, int6
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
@@ -25,9 +24,8 @@ from tqdm import tqdm
 from mixlaw.corpus import Domain, Offsets, Position, Tokens
 from mixlaw.errors import InputError
 from mixlaw.files import atomic_write, check_schema, read_json, write_json
-from mixlaw.reading.config import CorpusConfig, DomainConfig, read_config
+from mixlaw.reading.config import CorpusConfig, read_config
 from mixlaw.reading.load import open_corpus
-from mixlaw.reading.megatron import idx_path
 from mixlaw.reading.tokenfiles import index_path
 from mixlaw.reading.tokenizer import ByteTokenizer, read_bytes, token_dtype
 
@@ -72,7 +70,7 @@ def write_shards(
         "vocab_size": corpus.vocab_size,
         "shard_tokens": shard_tokens,
     }
-    made_of |= {f"domain {domain.name!r}": _fingerprint(config, domain) for domain in config.domains}
+    made_of |= {f"domain {domain.name!r}": corpus[domain.name].fingerprint for domain in config.domains}
     manifest = _Manifest(Path(folder), made_of)
     for domain in config.domains:
         _write_domain(corpus[domain.name], domain.files, manifest, shard_tokens, token_dtype(corpus.vocab_size))
@@ -223,18 +221,6 @@ def _write_shard(
     with atomic_write(f"{stem}.offsets.npy", "wb") as file:
         np.save(file, offsets)
     return shard.length, len(offsets) - 1, following
-
-
-def _fingerprint(config: CorpusConfig, domain: DomainConfig) -> dict[str, Any]:
-    """What the tokens of a domain depend on, as JSON; of files their sizes and times, for reading them takes long."""
-    folder = Path(config.path).parent
-    files = []
-    index = {"npy": index_path, "megatron": idx_path}.get(domain.format)
-    for path in (*domain.files, *(map(index, domain.files) if index else ())):
-        if Path(path).exists():
-            status = os.stat(path)
-            files.append([os.path.relpath(path, folder), status.st_size, status.st_mtime_ns])
-    return asdict(domain) | {"files": files}
 
 
 def _write_config(config: CorpusConfig, vocab_size: int, manifest: _Manifest) -> None:

@@ -1,0 +1,54 @@
+"""Options of every command that counts."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: 500000000, 500MB, 1.5GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Give the bytes that `value` says."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", value, re.IGNORECASE)
+        unit = _UNITS.get(match[2].upper()) if match else None
+        if match is None or unit is None:
+            self.fail(f"{value!r} is no size; write it as 500000000, 500MB or 1.5GiB", param, ctx)
+        return int(float(match[1]) * unit)
+
+
+def counting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --groups, --threads, --memory and --resume."""
+    for option in (
+        click.option(
+            "--resume",
+            type=click.Path(file_okay=False),
+            metavar="DIR",
+            help="Keep checkpoints in this folder, and go on from those that are there.",
+        ),
+        click.option(
+            "--memory",
+            type=Size(),
+            metavar="SIZE",
+            help="Memory that counts may take, as 2GB or 512MiB; the rest goes to files.  [default: no limit]",
+        ),
+        click.option("--threads", type=click.IntRange(min=1), help="The most threads that count.  [default: all]"),
+        click.option(
+            "--groups",
+            type=click.IntRange(1, 256),
+            default=32,
+            show_default=True,
+            help="Groups of documents that are counted apart, for error bars; 1 is several times as fast.",
+        ),
+    ):
+        command = option(command)
+    return command

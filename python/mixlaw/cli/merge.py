@@ -1,0 +1,66 @@
+"""``mixlaw merge``: count files of shards in, count files of domains out."""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from mixlaw.cli.counting import Size
+from mixlaw.cli.output import json_option, show
+from mixlaw.entropy.counter import NgramCounter
+from mixlaw.errors import InputError
+from mixlaw.layout import aligned
+
+SCHEMA = "mixlaw.merge/1"
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="Folder for the merged count files, one a domain: DOMAIN.mlc.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="The most threads that merge.  [default: all]")
+@click.option(
+    "--memory",
+    type=Size(),
+    metavar="SIZE",
+    help="Memory that counts may take, as 2GB or 512MiB; the rest goes to files.  [default: no limit]",
+)
+@json_option
+def merge(files: tuple[Path, ...], out: Path, threads: int | None, memory: int | None, as_json: bool) -> None:
+    """Add up count files, those of each domain by themselves.
+
+    FILES are what `mixlaw count` wrote, in any order: the result is the same bytes as if one machine had counted
+    everything. Files of different tokenizers, vocabularies, orders or groups are refused, and so is input that was
+    counted twice.
+    """
+    merged: dict[str, NgramCounter] = {}
+    for file in files:
+        counter = NgramCounter.read(file, threads=threads, memory_limit=memory)
+        if counter.domain is None:
+            raise InputError(f"{file}: does not say which domain it counts")
+        if counter.domain not in merged:
+            merged[counter.domain] = counter
+        else:
+            merged[counter.domain].merge_file(file)
+    out.mkdir(parents=True, exist_ok=True)
+    content = {}
+    for name, counter in merged.items():
+        path = out / f"{quote(name, safe='')}.mlc"
+        counter.write(path)
+        content[name] = {
+            "file": str(path),
+            "inputs": len(counter.inputs),
+            "tokens": counter.total(1),
+            "distinct": counter.distinct(counter.order),
+            "bytes": os.path.getsize(path),
+        }
+    rows = [["domain", "file", "inputs", "tokens", "distinct", "bytes"]]
+    for name, row in content.items():
+        rows.append([name, str(row["file"]), *(f"{row[key]:,}" for key in ("inputs", "tokens", "distinct", "bytes"))])
+    show(as_json, SCHEMA, {"domains": content}, aligned(rows))
