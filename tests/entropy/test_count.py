@@ -1,0 +1,143 @@
+"""`count_domain`, interrupted anywhere, killed, and taken up again."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixlaw import Corpus, InputError, load_corpus
+from mixlaw.corpus import ArraySource, Position, TokenChunk, cut
+from mixlaw.entropy import count
+from mixlaw.entropy.count import count_domain
+
+VOCAB_SIZE = 300
+
+
+class BrokenOffError(Exception):
+    pass
+
+
+class Chunks:
+    """Tokens in small chunks, that breaks off before one of them."""
+
+    def __init__(self, tokens: np.ndarray, offsets: np.ndarray, breaks_before: int | None) -> None:
+        self._source = ArraySource([tokens[a:b] for a, b in pairwise(offsets)])
+        self._breaks_before = breaks_before
+
+    def chunks(self, start: Position | None, context: int) -> Iterator[TokenChunk]:
+        pieces = cut(self._source.shards()[0], start.offset if start else 0, context, 271)
+        for number, chunk in enumerate(pieces):
+            if number == self._breaks_before:
+                raise BrokenOffError
+            yield chunk
+
+    def shards(self) -> list[object]:
+        return []
+
+
+def corpus(breaks_before: int | None = None, fingerprint: object = "same") -> Corpus:
+    rng = np.random.default_rng(0)
+    tokens = (rng.random(5000) ** 3 * VOCAB_SIZE).astype(np.uint16)
+    offsets = np.unique(np.r_[0, rng.integers(0, 5000, 30), 5000])
+    return Corpus({"a": Chunks(tokens, offsets, breaks_before)}, vocab_size=VOCAB_SIZE, fingerprints={"a": fingerprint})
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count, "CHECKPOINT_SECONDS", -1.0)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_counting_goes_on_where_it_was_interrupted(tmp_path: Path, order: int) -> None:
+    whole = count_domain(corpus()["a"], VOCAB_SIZE, order=order, groups=4)
+    for breaks_before in (1, 5, 2, 7, 1, 4):
+        with pytest.raises(BrokenOffError):
+            count_domain(
+                corpus(breaks_before)["a"], VOCAB_SIZE, order=order, groups=4, checkpoint_dir=tmp_path / "state"
+            )
+    counter = count_domain(corpus()["a"], VOCAB_SIZE, order=order, groups=4, checkpoint_dir=tmp_path / "state")
+    whole.write(tmp_path / "whole.mlc")
+    counter.write(tmp_path / "resumed.mlc")
+    assert (tmp_path / "resumed.mlc").read_bytes() == (tmp_path / "whole.mlc").read_bytes()
+
+
+def test_what_is_finished_is_not_read_again(tmp_path: Path) -> None:
+    total = count_domain(corpus()["a"], VOCAB_SIZE, checkpoint_dir=tmp_path).total(2)
+    assert count_domain(corpus(0)["a"], VOCAB_SIZE, checkpoint_dir=tmp_path).total(2) == total
+
+
+def test_a_checkpoint_of_other_files_is_refused(tmp_path: Path) -> None:
+    count_domain(corpus()["a"], VOCAB_SIZE, checkpoint_dir=tmp_path)
+    with pytest.raises(InputError, match="before its files, or how they are read, changed"):
+        count_domain(corpus(fingerprint="other")["a"], VOCAB_SIZE, checkpoint_dir=tmp_path)
+    with pytest.raises(InputError, match="with order 2, not 1"):
+        count_domain(corpus()["a"], VOCAB_SIZE, order=1, checkpoint_dir=tmp_path)
+
+
+def test_too_small_a_memory_limit_is_bad_input() -> None:
+    with pytest.raises(InputError, match=r"memory_limit is 1000 bytes, but .* need at least"):
+        count_domain(corpus()["a"], VOCAB_SIZE, memory_limit=1000)
+
+
+PROGRAM = """
+import sys
+from mixlaw import load_corpus
+from mixlaw.entropy import count
+from mixlaw.corpus import cut
+import mixlaw.reading.tokenfiles as tokenfiles
+count.CHECKPOINT_SECONDS = 0.02
+tokenfiles.cut = lambda shard, start, context, size: cut(shard, start, context, 200_000)
+corpus = load_corpus(sys.argv[1])
+for domain in corpus.values():
+    count.count_domain(domain, corpus.vocab_size, memory_limit=70 << 20, threads=2, checkpoint_dir=sys.argv[2])
+"""
+
+
+def killed_again_and_again(tmp_path: Path, size: int, kills: int) -> None:
+    rng = np.random.default_rng(3)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", (rng.random(size) ** 4 * 60000).astype(np.uint16))
+        offsets = np.unique(np.r_[0, rng.integers(0, size, size // 500), size]).astype(np.int64)
+        np.save(tmp_path / f"{name}.offsets.npy", offsets)
+    (tmp_path / "corpus.yaml").write_text("vocab_size: 60000\ndomains:\n  a: {paths: a.npy}\n  b: {paths: b.npy}\n")
+    corpus = load_corpus(tmp_path / "corpus.yaml")
+
+    def start(folder: str) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-c", PROGRAM, str(tmp_path / "corpus.yaml"), str(tmp_path / folder)]
+        return subprocess.Popen(words, stderr=subprocess.DEVNULL)
+
+    begun = time.monotonic()
+    assert start("once").wait() == 0
+    duration = time.monotonic() - begun
+    random_moment = random.Random(5)
+    done = 0
+    while done < kills:
+        process = start("killed")
+        try:
+            assert process.wait(timeout=random_moment.uniform(0.3, 1.0) * duration) == 0
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            done += 1
+        else:
+            break
+    while start("killed").wait() != 0:
+        pytest.fail("a process that nobody killed failed")
+    for domain in corpus.values():
+        for folder in ("once", "killed"):
+            counter = count_domain(domain, 60000, memory_limit=70 << 20, threads=2, checkpoint_dir=tmp_path / folder)
+            counter.write(tmp_path / f"{folder}.mlc")
+        assert (tmp_path / "once.mlc").read_bytes() == (tmp_path / "killed.mlc").read_bytes()
+        assert counter.total(1) == size
+
+
+def test_a_killed_process_is_taken_up_again(tmp_path: Path) -> None:
+    killed_again_and_again(tmp_path, 2_000_000, 3)
