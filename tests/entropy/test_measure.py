@@ -80,7 +80,7 @@ def test_same_documents_give_the_same_table_in_every_format(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    monkeypatch.setattr(text, "BATCH_CHARACTERS", block)
+    monkeypatch.setattr(text, "BATCH_BYTES", block)
     monkeypatch.setattr(tokenfiles, "BLOCK", block)
     texts = ["the cat sat on the mat", "été\n", "x", "and then the hat \U0001f600"]
     ids = [list(item.encode()) for item in texts]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mixlaw.corpus import Position, TokenSource
+from mixlaw.reading import Documents
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,41 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     tokenizer.save(str(path))
     return path
+
+
+def unpacked(source: Documents, start: Position | None = None) -> list[tuple[str, int, str]]:
+    """Read documents one by one: source, offset and text of each."""
+    found = []
+    for texts in source.read(start):
+        assert (texts.data.dtype, texts.offsets.dtype, texts.borders.dtype) == (np.uint8, np.int64, np.int64)
+        assert len(texts.borders) == len(texts.offsets) + 1
+        assert (texts.borders[0], texts.borders[-1]) == (0, len(texts.data))
+        for offset, begin, end in zip(texts.offsets.tolist(), texts.borders[:-1], texts.borders[1:], strict=True):
+            assert offset >= texts.start
+            found.append((texts.source, offset, texts.data[begin:end].tobytes().decode()))
+    return found
+
+
+@pytest.fixture(scope="session")
+def read_all() -> Callable[..., list[tuple[str, int, str]]]:
+    """Documents one by one: source, offset and text of each."""
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def texts_of() -> Callable[[Documents], list[str]]:
+    """Texts one by one, after a check that each can be entered, and that groups depend on where they start alone."""
+
+    def read(source: Documents) -> list[str]:
+        found = unpacked(source)
+        for number, (name, offset, _) in enumerate(found):
+            assert unpacked(source, Position(name, offset)) == found[number:]
+        starts = [(texts.source, texts.start) for texts in source.read(None)]
+        for number, start in enumerate(starts):
+            assert [(texts.source, texts.start) for texts in source.read(Position(*start))] == starts[number:]
+        return [text for _, _, text in found]
+
+    return read
 
 
 @pytest.fixture(scope="session")

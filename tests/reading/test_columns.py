@@ -12,10 +12,22 @@ from hypothesis import strategies as st
 
 from mixlaw import InputError
 from mixlaw.corpus import Position, TokenSource
-from mixlaw.reading import ArrowFiles, ArrowTokens, ByteTokenizer, ParquetTokens, TextSource, columns, text
+from mixlaw.reading import (
+    ArrowFiles,
+    ArrowTokens,
+    ByteTokenizer,
+    ParquetFiles,
+    ParquetTokens,
+    TextSource,
+    columns,
+    rows,
+    text,
+)
+from mixlaw.reading.documents import decoded
 
 Read = Callable[..., list[list[int]]]
 Check = Callable[[TokenSource, int], int]
+TextsOf = Callable[[Any], list[str]]
 IDS = [[1, 2], [], [3], [4, 5, 6], [], [0] * 9, [1]]
 KINDS = ("parquet", "file", "stream")
 
@@ -233,15 +245,74 @@ def test_many_files_are_not_held_open(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "stream"])
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.string_view()])
+@pytest.mark.parametrize("block", [1, 6, 99])
 def test_texts_of_arrow_files_can_be_entered_at_any_chunk(
-    tmp_path: Path, documents_of: Read, check_resuming: Check, monkeypatch: pytest.MonkeyPatch, kind: str
+    tmp_path: Path,
+    documents_of: Read,
+    texts_of: TextsOf,
+    check_resuming: Check,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    type_: Any,
+    block: int,
 ) -> None:
-    monkeypatch.setattr(text, "BATCH_CHARACTERS", 4)
+    monkeypatch.setattr(rows, "BLOCK", block)
+    monkeypatch.setattr(text, "BATCH_BYTES", 4)
     texts = ["a", "", "2020-01-01", "été\r\n"] * 3
-    path = write(tmp_path / "a", pa.array(texts), kind, name="body")
+    path = write(tmp_path / "a", pa.array(texts, type_), kind, 5, name="body")
     made = TextSource(ArrowFiles([path], "body"), ByteTokenizer())
     assert documents_of(made) == [list(item.encode()) for item in texts if item]
-    assert check_resuming(made, 1) > 3
+    assert texts_of(ArrowFiles([path], "body")) == list(made.texts()) == texts
+    assert check_resuming(made, 1) == (3 if block == 99 else 6)
+
+
+def test_large_record_batch_of_text_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "BLOCK", 100)
+    path = write(tmp_path / "a", pa.array(["0123456789"] * 995 + ["x" * 999]), "file", 5000, name="text")
+    parts = list(ArrowFiles([path]).read(None))
+    assert [len(texts.data) for texts in parts] == [100] * 99 + [50, 999]
+    assert [texts.start for texts in parts] == [*range(0, 1000, 10)[:100], 995]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", ["gone", "shorter", "empty"])
+def test_file_of_text_that_is_gone_or_shorter_is_named_with_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, loss: str
+) -> None:
+    monkeypatch.setattr(rows, "BLOCK", 9)
+    path = tmp_path / "a"
+    write(path, pa.array([f"{number:09d}" for number in range(999)]), kind, 500, name="text")
+    parts = (ParquetFiles if kind == "parquet" else ArrowFiles)([str(path)]).read(None)
+    first = next(parts)
+    if loss == "gone":
+        path.unlink()
+    else:
+        with path.open("r+b") as handle:
+            handle.truncate(0 if loss == "empty" else path.stat().st_size - 4)
+    with pytest.raises(
+        InputError, match=r"/a: (cannot be read on at|shrank from \d+ to \d+ bytes .* at) row index \d+"
+    ):
+        list(parts)
+    assert first.data[:9].tobytes() == b"000000000"
+
+
+@settings(max_examples=200)
+@given(data=st.data(), kind=st.sampled_from(["file", "stream"]), type_=st.sampled_from(["string", "string_view"]))
+def test_damaged_arrow_file_of_text_is_refused_or_read_but_never_crashes(
+    folder: Path, data: st.DataObject, kind: str, type_: str
+) -> None:
+    texts = pa.array(["one", "", "three and more than twelve bytes", "été"], getattr(pa, type_)())
+    path = write(folder / "damaged", texts, kind, name="text")
+    content = bytearray((folder / "damaged").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "damaged").write_bytes(content)
+    try:
+        for part in ArrowFiles([path]).read(None):
+            assert "".join(decoded(part.data, part.borders)).encode() == part.data.tobytes()
+    except InputError as error:
+        assert "damaged" in str(error)  # noqa: PT017 - both ends are allowed
 
 
 def test_text_that_is_none_is_named(tmp_path: Path) -> None:

@@ -51,12 +51,18 @@ def test_same_documents_are_the_same_tokens_in_every_format(
     from mixlaw.reading import FileTokenizer
 
     tokenizer = FileTokenizer(tokenizer_file)
-    domains = write_everything(tmp_path, lambda text: tokenizer.encode([text])[0].tolist(), tokenizer.vocab_size)
+
+    def ids(text: str) -> list[int]:
+        data = np.frombuffer(text.encode(), np.uint8)
+        found: list[int] = tokenizer.encode(data, np.array([0, len(data)]))[0].tolist()
+        return found
+
+    domains = write_everything(tmp_path, ids, tokenizer.vocab_size)
     (tmp_path / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
     corpus = load_corpus(write(tmp_path, {"tokenizer": "tokenizer.json", "domains": domains}))
     assert (corpus.vocab_size, corpus.tokenizer) == (tokenizer.vocab_size, tokenizer.name)
     assert list(corpus) == list(domains)
-    expected = [tokenizer.encode([text])[0].tolist() for text in DOCUMENTS]
+    expected = [ids(text) for text in DOCUMENTS]
     assert {name: documents_of(domain.source) for name, domain in corpus.items()} == dict.fromkeys(domains, expected)
 
 

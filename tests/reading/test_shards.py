@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mixlaw import InputError, load_corpus
 from mixlaw.corpus import TokenChunk
-from mixlaw.reading import TextSource, shards, text, tokenfiles, write_shards
+from mixlaw.reading import TextSource, rows, shards, text, tokenfiles, write_shards
 
 Read = Callable[..., list[list[int]]]
 
@@ -100,11 +100,13 @@ def test_written_arrays_are_plain_npy_files(tmp_path: Path) -> None:
     assert (offsets.dtype, offsets.tolist()) == (np.int64, [0, 2, 3])
 
 
+@pytest.mark.parametrize(("batch", "later"), [(1, 1), (1, 99), (99, 1)])
 @pytest.mark.parametrize("after", range(9))
 def test_interrupted_work_goes_on_behind_the_last_shard_and_gives_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, batch: int, later: int
 ) -> None:
-    monkeypatch.setattr(text, "BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(text, "BATCH_BYTES", batch)
+    monkeypatch.setattr(rows, "BLOCK", batch)
     path = corpus_of(tmp_path, a=["one", "two", "three", "four", "five"], b=["six", "seven", "eight"])
     write_shards(path, tmp_path / "whole", shard_tokens=4)
     written: list[str] = []
@@ -125,6 +127,8 @@ def test_interrupted_work_goes_on_behind_the_last_shard_and_gives_the_same_bytes
     finished = written[: after // 2 * 2]
     written.clear()
     limit = -1
+    monkeypatch.setattr(text, "BATCH_BYTES", later)
+    monkeypatch.setattr(rows, "BLOCK", later)
     write_shards(path, tmp_path / "out", shard_tokens=4)
     assert not set(finished) & set(written)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -235,7 +239,8 @@ def test_size_of_a_shard_must_be_positive(tmp_path: Path) -> None:
 
 def test_memory_is_bounded_by_a_batch_and_not_by_the_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes that stand unwritten between two chunks never exceed one chunk."""
-    monkeypatch.setattr(text, "BATCH_CHARACTERS", 63)
+    monkeypatch.setattr(text, "BATCH_BYTES", 63)
+    monkeypatch.setattr(rows, "BLOCK", 99)
     path = corpus_of(tmp_path, a=["x" * 21] * 255)
     longest = max(len(chunk.tokens) for chunk in load_corpus(path)["a"].chunks())
     sizes: list[int] = []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mixlaw import Corpus, InputError
 from mixlaw.corpus import TokenSource
-from mixlaw.reading import ByteTokenizer, FileTokenizer, JsonLines, TextSource, WholeFiles, documents, text
+from mixlaw.reading import ByteTokenizer, FileTokenizer, JsonLines, TextSource, WholeFiles, documents, rows, text
 
 Read = Callable[..., list[list[int]]]
 Check = Callable[[TokenSource, int], int]
@@ -20,21 +20,19 @@ def test_documents_stay_whole_however_they_are_batched(
     documents_of: Read, check_resuming: Check, texts: list[str], characters: int, most: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "BATCH_CHARACTERS", characters)
-        patch.setattr(text, "BATCH_DOCUMENTS", most)
+        patch.setattr(text, "BATCH_BYTES", characters)
+        patch.setattr(documents, "STRINGS", most)
         source = TextSource(texts, ByteTokenizer())
         assert documents_of(source) == [list(item.encode()) for item in texts if item]
         check_resuming(source, 1)
 
 
-def test_batches_are_bounded_by_characters_and_by_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "BATCH_CHARACTERS", 10)
-    monkeypatch.setattr(text, "BATCH_DOCUMENTS", 3)
+def test_groups_of_documents_are_put_together_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "BATCH_BYTES", 10)
+    monkeypatch.setattr(documents, "STRINGS", 2)
     source = TextSource(["a"] * 7 + ["b" * 9, "cc", "d" * 10, "e"], ByteTokenizer())
     assert [np.diff(chunk.offsets).tolist() for chunk in source.chunks(None, 1)] == [
-        [1, 1, 1],
-        [1, 1, 1],
-        [1, 9],
+        [1, 1, 1, 1, 1, 1, 1, 9],
         [2, 10],
         [1],
     ]
@@ -43,11 +41,12 @@ def test_batches_are_bounded_by_characters_and_by_documents(monkeypatch: pytest.
 def test_chunks_can_be_entered_in_the_middle_of_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check_resuming: Check
 ) -> None:
-    monkeypatch.setattr(text, "BATCH_CHARACTERS", 5)
+    monkeypatch.setattr(text, "BATCH_BYTES", 5)
     monkeypatch.setattr(documents, "PIECE", 7)
+    monkeypatch.setattr(rows, "BLOCK", 9)
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text("one two three\nfour five\n")
-        (tmp_path / f"{name}.jsonl").write_text('{"text": "one"}\n\n{"text": "two three"}\n{"text": ""}\n')
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "one"}\n\n{"text": "two three"}\n{"text": "four five"}\n')
     for source in (
         WholeFiles([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]),
         JsonLines([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]),

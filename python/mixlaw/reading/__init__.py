@@ -2,7 +2,8 @@
 
 from mixlaw.reading.columns import ArrowTokens, ParquetTokens
 from mixlaw.reading.dataset import DatasetRows, DatasetTokens
-from mixlaw.reading.documents import Document, Documents, WholeFiles
+from mixlaw.reading.documents import Documents, Texts, WholeFiles
+from mixlaw.reading.fast_tokenizer import FastTokenizer, load_tokenizer
 from mixlaw.reading.llmc import LlmcFiles
 from mixlaw.reading.load import load_corpus
 from mixlaw.reading.megatron import MegatronFiles
@@ -10,7 +11,7 @@ from mixlaw.reading.rows import ArrowFiles, JsonLines, ParquetFiles, TextLines
 from mixlaw.reading.shards import write_shards
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import NpyFiles, RawFiles
-from mixlaw.reading.tokenizer import ByteTokenizer, FileTokenizer, Tokenizer, load_tokenizer
+from mixlaw.reading.tokenizer import ByteTokenizer, FileTokenizer, Tokenizer
 
 __all__ = [
     "ArrowFiles",
@@ -18,8 +19,8 @@ __all__ = [
     "ByteTokenizer",
     "DatasetRows",
     "DatasetTokens",
-    "Document",
     "Documents",
+    "FastTokenizer",
     "FileTokenizer",
     "JsonLines",
     "LlmcFiles",
@@ -30,6 +31,7 @@ __all__ = [
     "RawFiles",
     "TextLines",
     "TextSource",
+    "Texts",
     "Tokenizer",
     "WholeFiles",
     "load_corpus",

@@ -6,7 +6,6 @@ tokens   their token ids, where Arrow has them, not copied     (n,)   token ids
 offsets  document borders in `tokens`                          (d+1,) tokens, int64
 """
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,15 +14,12 @@ import numpy as np
 
 from mixlaw.corpus import MAX_CHUNK, TOKEN_DTYPES, Offsets, Position, TokenChunk, Tokens, TokenShard
 from mixlaw.errors import InputError, require
-from mixlaw.reading.documents import remaining
+from mixlaw.reading.arrow import arrow_batches, column_type, opened_arrow, parquet_batches, parquet_type
+from mixlaw.reading.documents import groups, remaining
 from mixlaw.reading.tokenfiles import check_size, file_size, find_bad, refuse_marks, without_marks
 
 # Tokens of a chunk, unless one row holds more, and about as many as are decoded of a Parquet file at a time.
 BLOCK = 2**22
-# What pyarrow raises on damaged files; its own errors are ValueErrors and OSErrors.
-_UNREADABLE = (OSError, ValueError, NotImplementedError)
-_FILE_MAGIC = b"ARROW1"
-_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 class _TokenColumn(ABC):
@@ -69,16 +65,12 @@ class _TokenColumn(ABC):
     def chunks(self, start: Position | None, context: int) -> Iterator[TokenChunk]:
         """See `TokenSource.chunks`; a chunk holds whole rows, and `start.offset` counts rows of the file."""
         for path, first in remaining(self._paths, start):
-            check_size(path, self._sizes[path], f"row index {first}")
             for row, lists in self._batches(path, first):
                 yield from self._chunks_of(*tokens_of(lists, path, row), path, row)
 
     def _chunks_of(self, tokens: Tokens, offsets: Offsets, path: str, row: int) -> Iterator[TokenChunk]:
         """Cut a batch whose first row is `row` into chunks."""
-        begin = 0
-        while begin < len(offsets) - 1:
-            fitting = int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1
-            end = max(fitting, begin + 1)
+        for begin, end in groups(offsets, BLOCK):
             check_size(path, self._sizes[path], f"row index {row + begin}")
             inside = offsets[begin : end + 1] - offsets[begin]
             if inside[-1] > MAX_CHUNK:
@@ -98,7 +90,6 @@ class _TokenColumn(ABC):
                 chunk = without_marks(chunk, is_mark)
             if len(chunk.tokens):
                 yield chunk
-            begin = end
 
     @abstractmethod
     def shards(self) -> list[TokenShard]:
@@ -109,43 +100,21 @@ class ParquetTokens(_TokenColumn):
     """Parquet files with token ids in a column of lists, decoded some four million tokens at a time."""
 
     def _type(self, path: str) -> Any:
-        try:
-            return column_type(require("pyarrow.parquet", "data").read_schema(path), self._column, path)
-        except InputError:
-            raise
-        except _UNREADABLE as error:
-            raise InputError(f"{path}: cannot be read as Parquet ({error})") from error
+        return parquet_type(path, self._column)
 
     def _batches(self, path: str, first: int) -> Iterator[tuple[int, Any]]:
-        row = 0
-        try:
-            # Read through a buffer, or a whole row group is in memory at once.
-            with require("pyarrow.parquet", "data").ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
-                for group in range(file.num_row_groups):
-                    end = row + file.metadata.row_group(group).num_rows
-                    if end <= first:
-                        row = end
-                        continue
-                    size = _batch_rows(file.metadata.row_group(group), self._column)
-                    for batch in file.iter_batches(size, row_groups=[group], columns=[self._column]):
-                        skip = min(max(first - row, 0), len(batch))
-                        if skip < len(batch):
-                            yield row + skip, batch.column(0)[skip:]
-                        row += len(batch)
-                    # Where bytes are missing, pyarrow may end without an error.
-                    check_size(path, self._sizes[path], f"row index {max(row, first)}")
-                    if row < end:
-                        raise InputError(f"{path}: row group {group} ends at row index {row}, expected {end}")
-        except InputError:
-            raise
-        except _UNREADABLE as error:
-            raise InputError(f"{path}, from row index {max(row, first)}: cannot be read ({error})") from error
+        return parquet_batches(path, self._column, first, self._sizes[path], _rows_at_once)
 
     def shards(self) -> list[TokenShard]:
         """Refuse: what is packed in Parquet has no random access to tokens."""
         raise InputError(
             "Parquet files have no token shards: write them with `mixlaw tokenize` and use the corpus.yaml it makes"
         )
+
+
+def _rows_at_once(leaf: Any, rows: int) -> int:
+    """Rows of a row group that hold about `BLOCK` tokens, by their mean length."""
+    return int(np.clip(BLOCK * rows // max(leaf.num_values, 1), 1, max(rows, 1)))
 
 
 class ArrowTokens(_TokenColumn):
@@ -169,80 +138,6 @@ class ArrowTokens(_TokenColumn):
             for path in self._paths
             for row, lists in self._batches(path, 0)
         ]
-
-
-@contextlib.contextmanager
-def opened_arrow(path: str) -> Iterator[tuple[Any, Iterator[Any]]]:
-    """Map an Arrow IPC file or stream: its schema and its record batches.
-
-    Raises
-    ------
-    InputError
-        If it is neither, or ends before its end.
-    """
-    pa, ipc = require("pyarrow", "data"), require("pyarrow.ipc", "data")
-    try:
-        with pa.memory_map(path) as source:
-            if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
-                reader = ipc.open_file(source)
-                batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
-            else:
-                # Cut off between two batches, a stream still reads well; every writer that finishes leaves the mark.
-                source.seek(max(source.size() - len(_END_OF_STREAM), 0))
-                if source.read() != _END_OF_STREAM:
-                    raise InputError(
-                        f"{path}: no Arrow file, and no Arrow stream that is complete: it is truncated, or was not "
-                        "finished"
-                    )
-                source.seek(0)
-                reader = ipc.open_stream(source)
-                batches = iter(reader)
-            yield reader.schema, batches
-    except InputError:
-        raise
-    except _UNREADABLE as error:
-        raise InputError(f"{path}: cannot be read as Arrow ({error})") from error
-
-
-def arrow_batches(path: str, column: str, first: int, size: int) -> Iterator[tuple[int, Any]]:
-    """Yield the parts that a column has in the record batches, from row `first` on, each with its first row.
-
-    The file had `size` bytes when it was first opened.
-    """
-    row = 0
-    check_size(path, size, f"row index {first}")
-    with opened_arrow(path) as (_, batches):
-        try:
-            for batch in batches:
-                if row + len(batch) > first:
-                    skip = max(first - row, 0)
-                    part = batch.column(column)[skip:]
-                    # Damaged borders would lead outside the file.
-                    part.validate(full=True)
-                    yield row + skip, part
-                row += len(batch)
-                # The next batch's borders lie in the map too.
-                check_size(path, size, f"row index {max(row, first)}")
-        except InputError:
-            raise
-        except _UNREADABLE as error:
-            raise InputError(f"{path}, from row index {max(row, first)}: cannot be read ({error})") from error
-
-
-def column_type(schema: Any, column: str, path: str) -> Any:
-    """Arrow type of a column.
-
-    Raises
-    ------
-    InputError
-        If there is no such column, or more than one.
-    """
-    if schema.names.count(column) != 1:
-        known = ", ".join(map(repr, sorted(schema.names))) or "none"
-        raise InputError(
-            f"{path}: {'several columns' if column in schema.names else 'no column'} {column!r}; there are {known}"
-        )
-    return schema.field(column).type
 
 
 def check_type(kind: Any, place: str) -> None:
@@ -275,12 +170,3 @@ def tokens_of(lists: Any, source: str, row: int) -> tuple[Tokens, Offsets]:
         at = int(np.searchsorted(offsets, bad, side="right")) - 1
         raise InputError(f"{source}, row index {row + at}: token {bad - offsets[at]} is null")
     return values.to_numpy(), offsets
-
-
-def _batch_rows(group: Any, column: str) -> int:
-    """Rows of a row group that hold about `BLOCK` tokens, by their mean length."""
-    for number in range(group.num_columns):
-        leaf = group.column(number)
-        if leaf.path_in_schema.startswith(f"{column}."):
-            return int(np.clip(BLOCK * group.num_rows // max(leaf.num_values, 1), 1, max(group.num_rows, 1)))
-    return 1

@@ -5,9 +5,10 @@ from typing import Any
 
 from mixlaw.corpus import Position, TokenChunk, TokenShard, cut
 from mixlaw.errors import InputError
+from mixlaw.reading import rows
 from mixlaw.reading.columns import check_type, tokens_of
-from mixlaw.reading.documents import Document, remaining
-from mixlaw.reading.rows import cells, checked_text
+from mixlaw.reading.documents import Texts, remaining
+from mixlaw.reading.rows import column_texts
 from mixlaw.reading.tokenfiles import checked
 
 
@@ -32,15 +33,16 @@ class DatasetRows:
         self._dataset = dataset
         self._column = column
 
-    def read(self, start: Position | None) -> Iterator[Document]:
+    def read(self, start: Position | None) -> Iterator[Texts]:
         """See `Documents.read`; the offset counts rows."""
         for source, first in remaining(["dataset"], start):
-            for number, cell in enumerate(cells(self._dataset, self._column, first), first):
-                yield Document(source, number, checked_text(cell, f"{source}, row index {number}"))
+            for table in self._dataset.skip(first).with_format("arrow").iter(rows.ROWS):
+                yield column_texts(source, first, table[self._column], self.place)
+                first += len(table)
 
-    def place(self, document: Document) -> str:
+    def place(self, position: Position) -> str:
         """See `Documents.place`."""
-        return f"{document.source}, row index {document.offset}"
+        return f"{position.source}, row index {position.offset}"
 
 
 class DatasetTokens:

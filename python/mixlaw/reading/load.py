@@ -10,12 +10,13 @@ from mixlaw.errors import InputError
 from mixlaw.reading.columns import ArrowTokens, ParquetTokens
 from mixlaw.reading.config import CorpusConfig, DomainConfig, read_config
 from mixlaw.reading.documents import Documents, WholeFiles
+from mixlaw.reading.fast_tokenizer import load_tokenizer
 from mixlaw.reading.llmc import LlmcFiles
 from mixlaw.reading.megatron import MegatronFiles, idx_path
 from mixlaw.reading.rows import ArrowFiles, JsonLines, ParquetFiles, TextLines
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import NpyFiles, RawFiles, index_path
-from mixlaw.reading.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer, read_bytes, record
+from mixlaw.reading.tokenizer import ByteTokenizer, Tokenizer, read_bytes, record
 
 
 def load_corpus(path: str | os.PathLike[str]) -> Corpus:

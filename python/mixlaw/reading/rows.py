@@ -1,27 +1,36 @@
-"""Documents that are rows of files: lines of text, JSON Lines, Parquet, read as streams by `datasets`; Arrow, mapped.
+"""Documents that are rows of files: lines of text, JSON Lines, Parquet, Arrow; a few megabytes at a time, by Arrow.
 
-`datasets` opens and, by the suffix (.gz, .bz2, .xz, ...), decompresses the files. It reads JSON Lines here as lines of
-text, which this module parses: its own JSON reader infers types, so that the text "2020-01-01" comes back as a date.
+`fsspec` opens the files and, by the suffix (.gz, .bz2, .xz, .zst), this module decompresses them. Arrow's JSON parser
+takes lines as long as each holds what it should; where it refuses, or could have seen other lines than there are, the
+lines are parsed again one by one by `json`, which says what is wrong and where.
 """
 
-import glob
+import bz2
+import gzip
 import json
 import lzma
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
 
 from mixlaw.corpus import Position
 from mixlaw.errors import InputError, require
-from mixlaw.reading.columns import arrow_batches, column_type, opened_arrow
-from mixlaw.reading.documents import Document, remaining
+from mixlaw.reading.arrow import arrow_batches, column_type, opened_arrow, parquet_batches, parquet_type
+from mixlaw.reading.documents import Texts, borders_of, check_utf8, groups, pack, remaining
 from mixlaw.reading.tokenfiles import check_size, file_size
 
-# Rows that are held at a time.
+# Bytes of lines, or of rows of an Arrow file, that are read at a time; of a Parquet file, about as many.
+BLOCK = 2**21
+# Rows that are held at a time: of a dataset, and the fewest and the most of a Parquet file.
 ROWS = 64
+MOST_ROWS = 2**14
 # What reading a damaged file raises, by its kind and compression; pyarrow's errors are ValueErrors.
 _UNREADABLE = (OSError, EOFError, ValueError, NotImplementedError, zlib.error, lzma.LZMAError)
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = ord("\n")
 
 
 class TextLines:
@@ -36,16 +45,19 @@ class TextLines:
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
 
-    def read(self, start: Position | None) -> Iterator[Document]:
+    def read(self, start: Position | None) -> Iterator[Texts]:
         """See `Documents.read`; the offset counts lines."""
         for path, first in remaining(self._paths, start):
-            for number, line in _lines(path, first):
-                if line:
-                    yield Document(path, number, line)
+            for number, block in _blocks(path, first):
+                data = np.frombuffer(block, np.uint8)
+                is_end = data == _LINE_END
+                lengths = np.diff(np.flatnonzero(is_end), prepend=-1) - 1
+                lines = np.flatnonzero(lengths)
+                yield Texts(path, number, number + lines, data[~is_end], borders_of(lengths[lines]))
 
-    def place(self, document: Document) -> str:
+    def place(self, position: Position) -> str:
         """See `Documents.place`."""
-        return _line(document.source, document.offset)
+        return _line(*position)
 
 
 class JsonLines:
@@ -63,16 +75,43 @@ class JsonLines:
         self._paths = paths
         self._field = field
 
-    def read(self, start: Position | None) -> Iterator[Document]:
+    def read(self, start: Position | None) -> Iterator[Texts]:
         """See `Documents.read`; the offset counts lines."""
         for path, first in remaining(self._paths, start):
-            for number, line in _lines(path, first):
-                if line and not line.isspace():
-                    yield Document(path, number, self._text(line, _line(path, number)))
+            for number, block in _blocks(path, first):
+                yield self._parsed(path, number, block) or self._parsed_by_line(path, number, block)
 
-    def place(self, document: Document) -> str:
+    def place(self, position: Position) -> str:
         """See `Documents.place`."""
-        return _line(document.source, document.offset)
+        return _line(*position)
+
+    def _parsed(self, path: str, number: int, block: bytes) -> Texts | None:
+        """Documents of a block of lines, all at once; None where a line holds anything but one object with a string."""
+        data = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(data == _LINE_END)
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        if (data[begins] != ord("{")).any():
+            return None
+        arrow, reader = require("pyarrow", "data"), require("pyarrow.json", "data")
+        # The type of the field is given, so that none is guessed and "2020-01-01" stays text.
+        parse = reader.ParseOptions(
+            explicit_schema=arrow.schema([(self._field, arrow.string())]), unexpected_field_behavior="ignore"
+        )
+        read = reader.ReadOptions(use_threads=False, block_size=len(block) + 1)
+        try:
+            column = reader.read_json(arrow.BufferReader(block), read, parse).column(0)
+        except (ValueError, NotImplementedError):
+            return None
+        # Objects that go on over several lines, or share one, make another number of rows.
+        if len(column) != len(ends) or column.null_count:
+            return None
+        return _texts(path, number, column)
+
+    def _parsed_by_line(self, path: str, number: int, block: bytes) -> Texts:
+        lines = block.decode().split("\n")[:-1]
+        numbers = [number + k for k, line in enumerate(lines) if line and not line.isspace()]
+        texts = [self._text(lines[k - number], _line(path, k)) for k in numbers]
+        return pack(path, number, numbers, texts, self.place)
 
     def _text(self, line: str, place: str) -> str:
         try:
@@ -83,7 +122,11 @@ class JsonLines:
             raise InputError(f"{place}: expected a JSON object, not {type(row).__name__}")
         if self._field not in row:
             raise InputError(f"{place}: no field {self._field!r}{_there_are(row)}")
-        return checked_text(row[self._field], f"{place}, field {self._field!r}")
+        value = row[self._field]
+        if not isinstance(value, str):
+            found = "null" if value is None else type(value).__name__
+            raise InputError(f"{place}, field {self._field!r}: expected text, found {found}")
+        return value
 
 
 class ParquetFiles:
@@ -105,28 +148,25 @@ class ParquetFiles:
     def __init__(self, paths: Sequence[str], field: str = "text") -> None:
         self._paths = paths
         self._field = field
-        parquet = require("pyarrow.parquet", "data")
+        self._sizes = {path: file_size(path) for path in paths}
         for path in paths:
-            try:
-                schema = parquet.read_schema(path)
-            except _UNREADABLE as error:
-                raise InputError(f"{path}: cannot be read as Parquet ({error})") from error
-            _check_strings(schema, field, path)
+            _check_strings(parquet_type(path, field), field, path)
 
-    def read(self, start: Position | None) -> Iterator[Document]:
+    def read(self, start: Position | None) -> Iterator[Texts]:
         """See `Documents.read`; the offset counts rows."""
         for path, first in remaining(self._paths, start):
-            number = first
-            try:
-                for cell in _column("parquet", path, self._field, first, columns=[self._field], batch_size=ROWS):
-                    yield Document(path, number, checked_text(cell, f"{path}, row index {number}"))
-                    number += 1
-            except UnicodeDecodeError as error:
-                raise InputError(f"{path}, row index {number}: not UTF-8 text ({error.reason})") from error
+            for row, column in parquet_batches(path, self._field, first, self._sizes[path], _rows_at_once):
+                yield column_texts(path, row, column, self.place)
 
-    def place(self, document: Document) -> str:
+    def place(self, position: Position) -> str:
         """See `Documents.place`."""
-        return f"{document.source}, row index {document.offset}"
+        return f"{position.source}, row index {position.offset}"
+
+
+def _rows_at_once(leaf: Any, rows: int) -> int:
+    """How many rows of a row group hold about `BLOCK` bytes of text."""
+    # Text that repeats is stored once, and longer than it seems.
+    return int(np.clip(BLOCK * rows // max(leaf.total_uncompressed_size, 1), ROWS, MOST_ROWS))
 
 
 class ArrowFiles:
@@ -151,86 +191,174 @@ class ArrowFiles:
         self._sizes = {path: file_size(path) for path in paths}
         for path in paths:
             with opened_arrow(path) as (schema, _):
-                _check_strings(schema, field, path)
+                _check_strings(column_type(schema, field, path), field, path)
 
-    def read(self, start: Position | None) -> Iterator[Document]:
+    def read(self, start: Position | None) -> Iterator[Texts]:
         """See `Documents.read`; the offset counts rows."""
         for path, first in remaining(self._paths, start):
-            for row, part in arrow_batches(path, self._field, first, self._sizes[path]):
-                for number, scalar in enumerate(part, row):
-                    place = f"{path}, row index {number}"
-                    check_size(path, self._sizes[path], f"row index {number}")
-                    try:
-                        yield Document(path, number, checked_text(scalar.as_py(), place))
-                    except UnicodeDecodeError as error:
-                        raise InputError(f"{place}: not UTF-8 text ({error.reason})") from error
+            for row, column in arrow_batches(path, self._field, first, self._sizes[path]):
+                _check_filled(path, row, column, self.place)
+                texts = _texts(path, row, column)
+                # A record batch may be as large as the file.
+                for begin, end in groups(texts.borders, BLOCK):
+                    check_size(path, self._sizes[path], f"row index {row + begin}")
+                    borders = texts.borders[begin : end + 1]
+                    # Copied, for a file that shrinks while text in its map waits for the tokenizer ends the process.
+                    data = texts.data[borders[0] : borders[-1]].copy()
+                    yield Texts(path, row + begin, texts.offsets[begin:end], data, borders - borders[0])
 
-    def place(self, document: Document) -> str:
+    def place(self, position: Position) -> str:
         """See `Documents.place`."""
-        return f"{document.source}, row index {document.offset}"
+        return f"{position.source}, row index {position.offset}"
 
 
-def cells(dataset: Any, column: str, first: int) -> Iterator[Any]:
-    """Yield the values of a column of a `datasets.Dataset` or `IterableDataset` from row `first` on."""
-    for table in dataset.skip(first).with_format("arrow").iter(ROWS):
-        for scalar in table[column]:
-            yield scalar.as_py()
+def _check_strings(kind: Any, field: str, path: str) -> None:
+    if not is_text(kind):
+        raise InputError(f"{path}: column {field!r} holds {kind}, not strings")
 
 
-def checked_text(value: Any, place: str) -> str:
-    """Return `value` if it is a string.
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is one of strings."""
+    types = require("pyarrow.types", "data")
+    return any(test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view))
+
+
+def column_texts(source: str, first: int, column: Any, place: Callable[[Position], str]) -> Texts:
+    """Documents of a column in Arrow, of which row `first` of `source` is the first, without copying the text.
 
     Raises
     ------
     InputError
-        If it is not.
+        If a row is null, no string, or not UTF-8; the message names the row.
     """
-    if not isinstance(value, str):
-        raise InputError(f"{place}: expected text, found {'null' if value is None else type(value).__name__}")
-    return value
-
-
-def _check_strings(schema: Any, field: str, path: str) -> None:
-    types = require("pyarrow.types", "data")
-    kind = column_type(schema, field, path)
-    if not any(test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view)):
-        raise InputError(f"{path}: column {field!r} holds {kind}, not strings")
-
-
-def _lines(path: str, first: int) -> Iterator[tuple[int, str]]:
-    number = first
+    _check_filled(source, first, column, place)
     try:
-        for line in _column("text", path, "text", first, encoding="utf-8-sig"):
-            yield number, line
-            number += 1
-    except UnicodeDecodeError:
-        _refuse_undecodable_line(path)
+        column.validate(full=True)
+    except ValueError as damage:
+        for number, cell in enumerate(column, first):
+            try:
+                cell.as_py()
+            except UnicodeDecodeError as error:
+                where = place(Position(source, number))
+                raise InputError(f"{where}: not UTF-8 text ({error.reason})") from error
+        raise InputError(f"{place(Position(source, first))}: cannot be read ({damage})") from damage
+    return _texts(source, first, column)
+
+
+def _check_filled(source: str, first: int, column: Any, place: Callable[[Position], str]) -> None:
+    """Refuse a row that is no string."""
+    if not is_text(column.type) or column.null_count:
+        for number, cell in enumerate(column, first):
+            if not isinstance(cell.as_py(), str):
+                found = "null" if cell.as_py() is None else type(cell.as_py()).__name__
+                raise InputError(f"{place(Position(source, number))}: expected text, found {found}")
+
+
+def _texts(source: str, first: int, column: Any) -> Texts:
+    """Documents of a column of strings without nulls, checked to be valid."""
+    arrow = require("pyarrow", "data")
+    column = column.cast(arrow.large_string())
+    array = column.combine_chunks() if isinstance(column, arrow.ChunkedArray) else column
+    _, offsets, data = array.buffers()
+    borders = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    text = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+    numbers = np.arange(first, first + len(array))
+    return Texts(source, first, numbers, text[borders[0] : borders[-1]], borders - borders[0])
+
+
+def _blocks(path: str, first: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file from line `first` on, some at a time, with the number of the first of them.
+
+    They are UTF-8, and each ends with a line feed, whatever it ended with in the file.
+    """
+    number, held = 0, b""
+    with _open(path) as file:
+        held = _filled(file, b"", len(_BOM)).removeprefix(_BOM)
+        while True:
+            size = BLOCK
+            held = _filled(file, held, size)
+            while not (end := _whole_lines(held, size)):
+                if not held:
+                    return
+                size *= 2
+                held = _filled(file, held, size)
+            block, held = held[:end], held[end:]
+            if b"\r" in block:
+                block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            if not block.endswith(b"\n"):
+                block += b"\n"
+            lines = block.count(b"\n")
+            if number < first < number + lines:
+                ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END)
+                held = block[ends[first - number - 1] + 1 :] + held
+                number = first
+            elif number < first:
+                number += lines
+            else:
+                _check_lines(path, number, block)
+                yield number, block
+                number += lines
+
+
+def _whole_lines(held: bytes, size: int) -> int:
+    """How many of the first `size` bytes are whole lines; all of them where the file ends before."""
+    if len(held) < size:
+        return len(held)
+    # A carriage return at the very end may belong to a line feed that is not read yet.
+    return max(held.rfind(b"\n", 0, size), held.rfind(b"\r", 0, size - 1)) + 1
+
+
+def _filled(file: Any, held: bytes, size: int) -> bytes:
+    """Read on behind `held` until there are `size` bytes, or the file ends."""
+    parts = [held]
+    missing = size - len(held)
+    while missing > 0 and (part := file.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _check_lines(path: str, number: int, block: bytes) -> None:
+    try:
+        check_utf8(block)
+    except UnicodeDecodeError as bad:
+        before = block.count(b"\n", 0, bad.start)
+        try:
+            block.split(b"\n")[before].decode()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{_line(path, number + before)}: not UTF-8 text ({error.reason})") from error
         raise
 
 
-def _column(kind: str, path: str, column: str, first: int, **options: Any) -> Iterator[Any]:
-    """Yield the values of a column of a file from row `first` on; `UnicodeDecodeError` is left to the caller."""
-    datasets = require("datasets", "data")
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
+    """Open a file, decompressing by its suffix; what goes wrong while it is read names it."""
+    fsspec = require("fsspec", "data")
     try:
-        # The library leaves lock files in its cache, and takes paths for patterns.
-        with tempfile.TemporaryDirectory() as scratch:
-            reader = getattr(datasets.IterableDataset, f"from_{kind}")
-            dataset = reader(glob.escape(path), cache_dir=scratch, **options)
-        yield from cells(dataset, column, first)
-    except UnicodeDecodeError:
+        with fsspec.open(path, "rb") as file:
+            yield _DECOMPRESS.get(path[path.rfind(".") :], _as_it_is)(file)
+    except InputError:
         raise
     except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
 
 
-def _refuse_undecodable_line(path: str) -> None:
-    """Name the first line that is not UTF-8: `datasets` decodes large blocks and does not say which line it was."""
-    with require("fsspec", "data").open(path, "rb", compression="infer") as file:
-        for number, line in enumerate(file):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                raise InputError(f"{_line(path, number)}: not UTF-8 text ({error.reason})") from error
+def _as_it_is(file: IO[bytes]) -> IO[bytes]:
+    return file
+
+
+def _zstd(file: IO[bytes]) -> Any:
+    arrow = require("pyarrow", "data")
+    return arrow.CompressedInputStream(arrow.PythonFile(file, "r"), "zstd")
+
+
+# Suffix -> what makes a stream of the text of a stream of the file.
+_DECOMPRESS: Mapping[str, Callable[[IO[bytes]], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _zstd,
+}
 
 
 def _line(path: str, number: int) -> str:

@@ -166,7 +166,8 @@ def _pieces(domain: Domain, start: Position, skip: int, shard_tokens: int) -> It
         tokens = chunk.tokens[chunk.context :]
         # Documents without tokens are left out, so that a shard begins with a token.
         starts = chunk.offsets[:-1][np.diff(chunk.offsets) > 0] - chunk.context
-        done, skip = skip, 0
+        done = min(skip, len(tokens))
+        skip -= done
         while done < len(tokens):
             starts = starts[starts >= done]
             ends = starts[np.searchsorted(starts, done + shard_tokens - length) :]

@@ -1,25 +1,30 @@
 """`TextSource`: documents and a tokenizer as a source of tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
-from mixlaw.corpus import MAX_CHUNK, Offsets, Position, TokenChunk, Tokens, TokenShard
+import numpy as np
+
+from mixlaw.corpus import MAX_CHUNK, Offsets, Position, TokenChunk, TokenShard
 from mixlaw.errors import InputError
-from mixlaw.reading.documents import Document, Documents, Strings
+from mixlaw.reading.ahead import ahead
+from mixlaw.reading.documents import Bytes, Documents, Strings, Texts, borders_of, decoded
 from mixlaw.reading.tokenizer import Tokenizer
 
-# What is encoded together: enough work for every core, while `tokenizers` needs about 100 bytes a token.
-BATCH_CHARACTERS = 2**21
-BATCH_DOCUMENTS = 2**14
+# Groups of documents are put together up to this many bytes: enough for a tokenizer to share among the cores.
+BATCH_BYTES = 2**22
 
 
 class TextSource:
     """Texts that are tokenised as they are read, in constant memory.
 
+    Reading and tokenising run in threads of their own, ahead of whoever takes the chunks.
+
     Parameters
     ----------
     documents
-        Where the texts come from: `WholeFiles`, `TextLines`, `JsonLines`, `ParquetFiles`, `DatasetRows`, or a sequence
-        of strings.
+        Where the texts come from: `WholeFiles`, `TextLines`, `JsonLines`, `ParquetFiles`, `ArrowFiles`, `DatasetRows`,
+        or a sequence of strings.
     tokenizer
         What makes token ids of them.
 
@@ -37,45 +42,50 @@ class TextSource:
         self._documents = documents if isinstance(documents, Documents) else Strings(documents)
         self._tokenizer = tokenizer
 
-    def chunks(self, start: Position | None, context: int) -> Iterator[TokenChunk]:
+    def chunks(self, start: Position | None, context: int) -> Generator[TokenChunk, None, None]:
         """See `TokenSource.chunks`; a chunk holds whole documents, and `start.offset` counts as they do."""
-        for batch in self._batches(start):
-            tokens, offsets = self._encode(batch)
-            if len(tokens) > MAX_CHUNK:
-                longest = max(batch, key=lambda document: len(document.text))
-                raise InputError(
-                    f"{self._documents.place(longest)}: a document of more than {MAX_CHUNK} tokens: split it"
-                )
-            yield TokenChunk(tokens, offsets, 0, batch[0].source, batch[0].offset)
+        # `closing` ends the threads when the caller does, not when the garbage collector comes by.
+        with closing(ahead(self._encoded(start))) as chunks:
+            yield from chunks
 
     def texts(self) -> Iterator[str]:
         """Yield the documents as text, for what embeds text and not tokens."""
-        for document in self._documents.read(None):
-            yield document.text
+        for texts in self._documents.read(None):
+            yield from decoded(texts.data, texts.borders)
 
     def shards(self) -> list[TokenShard]:
         """Refuse: text has no random access to tokens."""
         raise InputError("text has no token shards: write them with `mixlaw tokenize` and use the corpus.yaml it makes")
 
-    def _batches(self, start: Position | None) -> Iterator[list[Document]]:
-        batch: list[Document] = []
+    def _encoded(self, start: Position | None) -> Generator[TokenChunk, None, None]:
+        with closing(ahead(self._batches(start))) as batches:
+            for batch in batches:
+                data, borders = _joined(batch)
+                tokens, offsets = self._tokenizer.encode(data, borders)
+                if len(tokens) > MAX_CHUNK:
+                    longest = max(batch, key=lambda texts: int(np.diff(texts.borders).max()))
+                    offset = int(longest.offsets[np.diff(longest.borders).argmax()])
+                    place = self._documents.place(Position(longest.source, offset))
+                    raise InputError(f"{place}: a document of more than {MAX_CHUNK} tokens: split it")
+                yield TokenChunk(tokens, offsets, 0, batch[0].source, batch[0].start)
+
+    def _batches(self, start: Position | None) -> Generator[list[Texts], None, None]:
+        batch: list[Texts] = []
         size = 0
-        for document in self._documents.read(start):
-            batch.append(document)
-            size += len(document.text)
-            if size >= BATCH_CHARACTERS or len(batch) == BATCH_DOCUMENTS:
+        for texts in self._documents.read(start):
+            if not len(texts.offsets):
+                continue
+            batch.append(texts)
+            size += len(texts.data)
+            if size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
         if batch:
             yield batch
 
-    def _encode(self, batch: list[Document]) -> tuple[Tokens, Offsets]:
-        try:
-            return self._tokenizer.encode([document.text for document in batch])
-        except (ValueError, TypeError):
-            for document in batch:
-                try:
-                    document.text.encode()
-                except UnicodeEncodeError as error:
-                    raise InputError(f"{self._documents.place(document)}: the text is not Unicode ({error})") from error
-            raise
+
+def _joined(batch: Sequence[Texts]) -> tuple[Bytes, Offsets]:
+    if len(batch) == 1:
+        return batch[0].data, batch[0].borders
+    lengths = np.concatenate([np.diff(texts.borders) for texts in batch])
+    return np.concatenate([texts.data for texts in batch]), borders_of(lengths)

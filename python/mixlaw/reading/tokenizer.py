@@ -5,7 +5,6 @@ Neither adds tokens of its own: no beginning or end of a document, whatever the 
 
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,10 @@ import numpy.typing as npt
 
 from mixlaw.corpus import Offsets, Tokens
 from mixlaw.errors import InputError, require
+from mixlaw.reading.documents import Bytes, borders_of, decoded
+
+# Documents that `tokenizers` encodes at a time; it needs about 100 bytes a token and more a document.
+BATCH = 2**14
 
 
 class Tokenizer(Protocol):
@@ -30,13 +33,15 @@ class Tokenizer(Protocol):
     name: str
     vocab_size: int
 
-    def encode(self, texts: Sequence[str]) -> tuple[Tokens, Offsets]:
-        """Encode a batch: token ids, shape (n,), and the borders of the texts in them, int64, shape (texts + 1,).
+    def encode(self, data: Bytes, borders: Offsets) -> tuple[Tokens, Offsets]:
+        """Encode documents: ids, shape (n,), and where documents begin and end in them, int64, shape (d + 1,).
 
-        Raises
-        ------
-        ValueError or TypeError
-            If a text is not Unicode (it holds half a surrogate pair).
+        Parameters
+        ----------
+        data
+            UTF-8 text of all documents, end to end, uint8.
+        borders
+            Where they begin and end in `data`, shape (d + 1,), bytes.
         """
         ...
 
@@ -47,16 +52,16 @@ class ByteTokenizer:
     name = "bytes"
     vocab_size = 256
 
-    def encode(self, texts: Sequence[str]) -> tuple[Tokens, Offsets]:
+    def encode(self, data: Bytes, borders: Offsets) -> tuple[Tokens, Offsets]:
         """See `Tokenizer.encode`."""
-        encoded = [text.encode() for text in texts]
-        return np.frombuffer(b"".join(encoded), np.uint8), _borders([len(item) for item in encoded])
+        return data, borders
 
 
 class FileTokenizer:
     """A ``tokenizer.json``; batches are encoded in parallel by the library.
 
-    Truncation and padding that the file asks for are switched off: tokens are counted, not shaped.
+    Truncation and padding that the file asks for are switched off: tokens are counted, not shaped. `content` is what
+    the file holds.
 
     Parameters
     ----------
@@ -72,10 +77,10 @@ class FileTokenizer:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        content = read_bytes(path)
+        self.content = read_bytes(path)
         tokenizers = require("tokenizers", "data")
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_str(content.decode())
+            self._tokenizer = tokenizers.Tokenizer.from_str(self.content.decode())
         except Exception as error:  # the library raises nothing more precise
             raise InputError(f"{path}: not a tokenizer.json ({error})") from error
         self._tokenizer.no_truncation()
@@ -85,22 +90,21 @@ class FileTokenizer:
             raise InputError(f"{path}: the tokenizer has an empty vocabulary")
         # The library's own vocabulary size counts entries, which is too small where ids have gaps.
         self.vocab_size: int = max(ids) + 1
-        self.name = record(content)
+        self.name = record(self.content)
         self._dtype = token_dtype(self.vocab_size)
 
-    def encode(self, texts: Sequence[str]) -> tuple[Tokens, Offsets]:
+    def encode(self, data: Bytes, borders: Offsets) -> tuple[Tokens, Offsets]:
         """See `Tokenizer.encode`."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        borders = _borders([len(encoding) for encoding in encodings])
-        tokens = np.empty(borders[-1], self._dtype)
-        for encoding, begin, end in zip(encodings, borders[:-1], borders[1:], strict=True):
-            tokens[begin:end] = encoding.ids
-        return tokens, borders
+        parts = []
+        for first in range(0, len(borders) - 1, BATCH):
+            texts = decoded(data, borders[first : first + BATCH + 1])
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            parts += [np.array(encoding.ids, self._dtype) for encoding in encodings]
+        return (np.concatenate(parts) if parts else np.empty(0, self._dtype)), borders_of([len(part) for part in parts])
 
-
-def load_tokenizer(name: str | os.PathLike[str]) -> Tokenizer:
-    """Make a tokenizer: ``"bytes"``, or the path of a ``tokenizer.json``."""
-    return ByteTokenizer() if name == ByteTokenizer.name else FileTokenizer(name)
+    def added_tokens(self) -> list[str]:
+        """Texts that are one token wherever they stand."""
+        return [token.content for token in self._tokenizer.get_added_tokens_decoder().values()]
 
 
 def record(content: bytes) -> str:
@@ -126,9 +130,3 @@ def token_dtype(vocab_size: int) -> npt.DTypeLike:
     """Smallest dtype that holds every id below `vocab_size`."""
     dtypes: list[type[Any]] = [np.uint8, np.uint16, np.uint32]
     return next((dtype for dtype in dtypes if vocab_size - 1 <= np.iinfo(dtype).max), np.int64)
-
-
-def _borders(lengths: Sequence[int]) -> Offsets:
-    borders = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=borders[1:])
-    return borders
