@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors; a test
     from mixlaw.optimum import optimize as optimize
     from mixlaw.optimum import pareto as pareto
     from mixlaw.reading import load_corpus as load_corpus
+    from mixlaw.reading import sample_corpus as sample_corpus
     from mixlaw.runs import RunTable as RunTable
     from mixlaw.train.campaign import train_proxies as train_proxies
     from mixlaw.train.settings import ProxySettings as ProxySettings
@@ -72,6 +73,7 @@ _PUBLIC = {
     "optimize": "mixlaw.optimum",
     "pareto": "mixlaw.optimum",
     "propose": "mixlaw.design",
+    "sample_corpus": "mixlaw.reading",
     "split_corpus": "mixlaw.train.split",
     "temperature_mixture": "mixlaw.design",
     "train_proxies": "mixlaw.train.campaign",

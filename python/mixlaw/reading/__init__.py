@@ -8,6 +8,7 @@ from mixlaw.reading.llmc import LlmcFiles
 from mixlaw.reading.load import load_corpus
 from mixlaw.reading.megatron import MegatronFiles
 from mixlaw.reading.rows import ArrowFiles, JsonLines, ParquetFiles, TextLines
+from mixlaw.reading.sample import sample_corpus
 from mixlaw.reading.shards import write_shards
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import NpyFiles, RawFiles
@@ -36,5 +37,6 @@ __all__ = [
     "WholeFiles",
     "load_corpus",
     "load_tokenizer",
+    "sample_corpus",
     "write_shards",
 ]

@@ -42,6 +42,16 @@ class TextSource:
         self._documents = documents if isinstance(documents, Documents) else Strings(documents)
         self._tokenizer = tokenizer
 
+    @property
+    def documents(self) -> Documents:
+        """Where the texts come from."""
+        return self._documents
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes token ids of them."""
+        return self._tokenizer
+
     def chunks(self, start: Position | None, context: int) -> Generator[TokenChunk, None, None]:
         """See `TokenSource.chunks`; a chunk holds whole documents, and `start.offset` counts as they do."""
         # `closing` ends the threads when the caller does, not when the garbage collector comes by.
