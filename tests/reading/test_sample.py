@@ -1,6 +1,6 @@
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,9 @@ def divided(documents: list[list[int]], piece: int) -> list[list[int]]:
     return [item[begin : begin + piece] for item in documents for begin in range(0, len(item), piece)]
 
 
-def reference(documents: list[list[int]], tokens: int, seed: int, piece: int) -> list[list[int]] | None:
+def reference(
+    documents: list[list[int]], tokens: int, seed: int = 0, piece: int = sample.PIECE
+) -> list[list[int]] | None:
     """The units with the smallest random numbers, one after the other; None if those are all."""
     units = divided(documents, piece)
     order = np.argsort(np.random.PCG64(seed).random_raw(len(units)))
@@ -145,7 +147,7 @@ def test_texts_are_read_again_where_a_token_is_longer_than_expected(tokenizer_fi
         )
         found = drawn(TextSource(texts, tokenizer), 300)
     assert len(reads) > 1
-    assert found == reference(wanted, 300, 0, 2**16)
+    assert found == reference(wanted, 300)
 
 
 def test_long_texts_are_divided_behind_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +244,7 @@ def test_a_sample_is_a_source_like_others(
     cut_small = lambda shard, start, context: nouns.cut(shard, start, context, context + 5)  # noqa: E731
     monkeypatch.setattr(sample, "cut", cut_small)
     assert check_resuming(source, context) > 15
-    whole = reference(documents, 100, 0, 2**16)
+    whole = reference(documents, 100)
     if context:
         assert documents_of(source, context=context) == whole
     assert shard.tokens.tolist() == list(itertools.chain(*whole))
@@ -281,7 +283,7 @@ def test_every_format_gives_the_same_sample(tmp_path: Path, tokens: int, monkeyp
 
     monkeypatch.setattr(tokenfiles, "BLOCK", 11)
     documents = [[97 + number % 26] * (number % 40) for number in range(100)]
-    expected = reference(documents, tokens, 0, 2**16)
+    expected = reference(documents, tokens)
     for name, source in write_tokens(tmp_path, documents).items():
         assert drawn(source, tokens) == expected, name
 
@@ -298,14 +300,14 @@ def test_text_and_the_shards_made_of_it_give_the_same_sample(tmp_path: Path, tok
 
 
 def test_a_file_that_is_one_document_gives_stretches_from_everywhere(tmp_path: Path) -> None:
-    tokens = np.arange(50 * 2**16 + 5, dtype=np.uint32)
+    tokens = np.arange(200 * sample.PIECE + 5, dtype=np.uint32)
     (tmp_path / "x.bin").write_bytes(tokens.tobytes())
     corpus = Corpus({"a": RawFiles([str(tmp_path / "x.bin")], len(tokens), "uint32")}, vocab_size=len(tokens))
     (shard,) = sample_corpus(corpus, 300_000)["a"].shards()
     firsts = shard.tokens[shard.offsets[:-1]]
-    assert (firsts % 2**16 == 0).all()
-    assert 5 <= len(firsts) <= 6
-    assert firsts.max() - firsts.min() > 10 * 2**16
+    assert (firsts % sample.PIECE == 0).all()
+    assert 19 <= len(firsts) <= 20
+    assert firsts.max() - firsts.min() > 100 * sample.PIECE
     assert all((np.diff(part) == 1).all() for part in np.split(shard.tokens, shard.offsets[1:-1]))
 
 
@@ -349,3 +351,30 @@ def test_half_a_surrogate_pair_is_named_with_its_line_where_it_is_drawn(tmp_path
     corpus = Corpus({"web": TextSource(JsonLines([str(path)]), ByteTokenizer())}, vocab_size=256)
     with pytest.raises(InputError, match=r"domain 'web': .*bad\.jsonl, line 1: the text is not Unicode"):
         sample_corpus(corpus, 8, seed=2)
+
+
+def test_hardly_more_text_is_tokenised_than_was_drawn() -> None:
+    seen = []
+
+    class Counting(ByteTokenizer):
+        def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+            seen.append(sum(map(len, texts)))
+            return super().encode(texts)
+
+    found = drawn(TextSource(["x" * 50] * 40_000, Counting()), 1000)
+    assert found is not None
+    assert len(found) == 20
+    assert sum(seen) <= sample.CHARACTERS * 1000
+
+
+def test_tokens_that_are_not_drawn_are_not_read(tmp_path: Path) -> None:
+    tokens = np.full(40, 9, np.uint16)
+    order = np.argsort(np.random.PCG64(0).random_raw(10))
+    for document in order[:3].tolist():
+        tokens[4 * document : 4 * document + 4] = 1
+    np.save(tmp_path / "a.npy", tokens)
+    np.save(tmp_path / "a.offsets.npy", np.arange(0, 41, 4))
+    corpus = Corpus({"a": NpyFiles([str(tmp_path / "a.npy")], 5)}, vocab_size=5)
+    assert sample_corpus(corpus, 12)["a"].shards()[0].tokens.tolist() == [1] * 12
+    with pytest.raises(InputError, match="is 9, which is no id of a vocabulary of 5"):
+        sample_corpus(corpus, 13)

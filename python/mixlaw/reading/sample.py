@@ -27,10 +27,11 @@ from mixlaw.reading.documents import Document, Documents, remaining
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import checked
 
-# A longer document is divided, or one that is as long as the sample would be all of it.
-PIECE = 2**16
+# Tokens of the longest document that is not divided. Few long ones would make a sample that varies much with the seed;
+# of pairs, pieces lose one each.
+PIECE = 2**14
 # As `PIECE`, for texts, whose tokens are not known before they are drawn.
-PIECE_CHARACTERS = 2**18
+PIECE_CHARACTERS = 2**16
 # Characters kept for a token that is wanted, more than texts have; where they are too few, texts are read again.
 CHARACTERS = 8
 # Documents of a shard, and characters of texts, whose keys are drawn together.
@@ -46,14 +47,14 @@ def sample_corpus(corpus: Corpus, tokens: int, *, seed: int = 0) -> Corpus:
 
     Documents are drawn without replacement, each of those left with the same chance, and the one that reaches `tokens`
     is the last. So every token of a domain is as likely to be in the sample as any other, but for the correction that
-    is due where the sample is a large part of the domain. Documents of more than 65,536 tokens (texts of more than
-    2**18 characters) are divided into pieces of at most that, which are drawn like documents: so are the stretches of a
-    file that is one document. The same seed draws the same documents, also of text and of the shards that
+    is due where the sample is a large part of the domain. Documents of more than 16,384 tokens, and texts of more than
+    65,536 characters, are divided into pieces of at most that, which are drawn like documents: so are the stretches of
+    a file that is one document. The same seed draws the same documents, also of text and of the shards that
     `mixlaw tokenize` makes of it, as long as no document is so long and none has text but no tokens.
 
-    Token shards are read where documents were drawn; everything else is read once, and only what was drawn is
-    tokenised. A sample is held in memory: `tokens` ids a domain, and while text is drawn, of one domain at a time,
-    8 characters for each.
+    Token shards are read where documents were drawn; everything else is read once, and of text hardly more is tokenised
+    than was drawn. A sample is held in memory, twice while it is put together: `tokens` ids a domain, and while text is
+    drawn, of one domain at a time, 8 characters for each.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def sample_corpus(corpus: Corpus, tokens: int, *, seed: int = 0) -> Corpus:
     >>> import numpy as np
     >>> corpus = Corpus({"a": [np.full(10, i, np.uint8) for i in range(100)]}, vocab_size=100)
     >>> sample_corpus(corpus, 25)["a"].shards()[0].tokens[::10].tolist()
-    [31, 27, 55]
+    [11, 92, 3]
     """
     if tokens < 1:
         raise InputError(f"a sample needs at least 1 token, not {tokens}")
