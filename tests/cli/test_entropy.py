@@ -230,3 +230,19 @@ def test_wrong_words_about_vectors_exit_with_2(
     outcome = mixlaw("entropy", *words)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert message in outcome.stderr
+
+
+def test_a_sample_of_documents_is_measured(mixlaw: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "{i:04d}"}}\n' for i in range(1000)))
+    path = tmp_path / "corpus.yaml"
+    path.write_text("tokenizer: bytes\ndomains:\n  a: {paths: a.jsonl}\n")
+    tables = [
+        json.loads(mixlaw("entropy", path, "--sample-tokens", "41", "--seed", seed, "--json").stdout)["table"]
+        for seed in ("0", "0", "1")
+    ]
+    assert tables[0] == tables[1] != tables[2]
+    assert tables[0]["domains"]["a"]["tokens"] == 44
+    for words in (("--resume", tmp_path / "state"), (tmp_path / "a.mlc",)):
+        outcome = mixlaw("entropy", *((path,) if words[0] == "--resume" else ()), *words, "--sample-tokens", "41")
+        assert outcome.code == 2
+        assert "--sample-tokens draws from a corpus.yaml" in outcome.stderr

@@ -1,6 +1,6 @@
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,11 @@ def shard_of(documents: list[list[int]]) -> TokenShard:
     return TokenShard(np.array(list(itertools.chain(*documents)), np.uint16), offsets.astype(np.int64), "s")
 
 
+def encoded(tokenizer: FileTokenizer, text: str) -> np.ndarray:
+    data = np.frombuffer(text.encode(), np.uint8)
+    return tokenizer.encode(data, np.array([0, len(data)]))[0]
+
+
 def drawn(source: TokenSource, tokens: int, seed: int = 0) -> list[list[int]] | None:
     """Units of a sample, in order; None if the source was given back as it is."""
     found = sample_corpus(Corpus({"a": source}, vocab_size=300), tokens, seed=seed)["a"]
@@ -128,9 +133,9 @@ def test_a_sample_is_what_the_reference_draws_however_the_domain_is_read(
 def test_text_gives_the_sample_of_its_tokens(texts: list[str], tokens: int, block: int, characters: int) -> None:
     documents = [list(text.encode()) for text in texts]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "BLOCK_CHARACTERS", block)
+        patch.setattr(sample, "BLOCK_BYTES", block)
         # Of 1 character a token too few are kept at first where there are line ends and letters of several bytes.
-        patch.setattr(sample, "CHARACTERS", characters)
+        patch.setattr(sample, "BYTES", characters)
         assert drawn(TextSource(texts, ByteTokenizer()), tokens) == drawn(Stream(documents, 3), tokens)
 
 
@@ -138,10 +143,10 @@ def test_texts_are_read_again_where_a_token_is_longer_than_expected(tokenizer_fi
     tokenizer = FileTokenizer(tokenizer_file)
     # Nothing has more characters a token than a run of known words.
     texts = ["the cat and the dog"[: 3 + 2 * (number % 9)] for number in range(400)]
-    wanted = [tokenizer.encode([text])[0].tolist() for text in texts]
+    wanted = [encoded(tokenizer, text).tolist() for text in texts]
     reads = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "CHARACTERS", 1)
+        patch.setattr(sample, "BYTES", 1)
         patch.setattr(
             sample, "_text_blocks", lambda documents, plain=sample._text_blocks: reads.append(1) or plain(documents)
         )
@@ -151,7 +156,7 @@ def test_texts_are_read_again_where_a_token_is_longer_than_expected(tokenizer_fi
 
 
 def test_long_texts_are_divided_behind_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "PIECE_CHARACTERS", 8)
+    monkeypatch.setattr(sample, "PIECE_BYTES", 8)
     text = "one\ntwo\nthree\nno line end for long\nx"
     parts = drawn(TextSource([text, "y" * 8, ""], ByteTokenizer()), len(text))
     pieces = ["one\ntwo\n", "three\n", "no line ", "end for ", "long\nx", "y" * 8]
@@ -216,7 +221,7 @@ def test_a_larger_sample_goes_on_where_a_smaller_one_ends() -> None:
 def test_a_domain_that_has_no_more_is_given_as_it_is(more: int, tokenizer_file: Path) -> None:
     texts = ["the cat", "", "the dog and the hat", "sat"]
     tokenizer = FileTokenizer(tokenizer_file)
-    documents = [tokenizer.encode([text])[0].tolist() for text in texts]
+    documents = [encoded(tokenizer, text).tolist() for text in texts]
     size = sum(map(len, documents)) + more
     for source in (TextSource(texts, tokenizer), Stream(documents, 2), Pieces(documents, 2)):
         corpus = Corpus({"a": source}, vocab_size=300)
@@ -357,14 +362,14 @@ def test_hardly_more_text_is_tokenised_than_was_drawn() -> None:
     seen = []
 
     class Counting(ByteTokenizer):
-        def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-            seen.append(sum(map(len, texts)))
-            return super().encode(texts)
+        def encode(self, data: np.ndarray, borders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            seen.append(len(data))
+            return super().encode(data, borders)
 
     found = drawn(TextSource(["x" * 50] * 40_000, Counting()), 1000)
     assert found is not None
     assert len(found) == 20
-    assert sum(seen) <= sample.CHARACTERS * 1000
+    assert sum(seen) <= sample.BYTES * 1000
 
 
 def test_tokens_that_are_not_drawn_are_not_read(tmp_path: Path) -> None:

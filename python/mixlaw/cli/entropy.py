@@ -18,7 +18,7 @@ from mixlaw.errors import InputError
 from mixlaw.layout import aligned
 from mixlaw.mixture import Mixture
 from mixlaw.proxy_mixture import ProportionBars
-from mixlaw.reading import load_corpus
+from mixlaw.reading import load_corpus, sample_corpus
 
 SCHEMA = "mixlaw.entropy/1"
 
@@ -65,6 +65,13 @@ SCHEMA = "mixlaw.entropy/1"
     type=click.Choice(EQUALIZED),
     help="Compare the domains at equally many tokens, or at equal coverage.",
 )
+@click.option(
+    "--sample-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure a random sample of whole documents, of about N tokens of each domain.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the sample.")
 @counting_options
 @json_option
 def entropy(
@@ -76,6 +83,8 @@ def entropy(
     embed_with: str | None,
     estimator: str,
     equalize: str | None,
+    sample_tokens: int | None,
+    seed: int,
     groups: int,
     threads: int | None,
     memory: int | None,
@@ -100,13 +109,18 @@ def entropy(
         raise click.UsageError("--embeddings and --embed-with go with --proxy vne")
     if not corpus:
         raise click.UsageError("Missing argument 'CORPUS'.")
+    if sample_tokens is not None and (resume is not None or corpus[0].suffix == ".mlc"):
+        raise click.UsageError(
+            "--sample-tokens draws from a corpus.yaml, without --resume: a sample is counted in seconds"
+        )
     if corpus[0].suffix == ".mlc":
         table = tabulate(_read_counts(corpus, threads, memory), estimator=estimator, equalize=equalize)
     elif len(corpus) > 1:
         raise click.UsageError("give one corpus.yaml, or count files (.mlc) alone")
     else:
+        opened = load_corpus(corpus[0])
         table = measure_entropies(
-            load_corpus(corpus[0]),
+            opened if sample_tokens is None else sample_corpus(opened, sample_tokens, seed=seed),
             estimator=estimator,
             equalize=equalize,
             groups=groups,

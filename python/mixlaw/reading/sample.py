@@ -2,7 +2,7 @@
 
 symbol   meaning                                                                        shape   unit
 unit     what is drawn: a document, or a piece of a long one; empty documents are none  -       -
-sizes    of the units of a block                                                        (u,)    tokens, or characters
+sizes    of the units of a block                                                        (u,)    tokens, or bytes
 borders  of units in a stretch of tokens                                                (u+1,)  tokens, int64
 keys     random numbers below 2**64, the n-th that of the domain's n-th unit            (u,)    -
 
@@ -15,7 +15,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from mixlaw.corpus import Corpus, Offsets, Position, TokenChunk, Tokens, TokenShard, TokenSource, cut
 from mixlaw.errors import InputError
-from mixlaw.reading.documents import Document, Documents, remaining
+from mixlaw.reading.documents import Bytes, Documents, Texts, borders_of, groups, remaining
 from mixlaw.reading.text import TextSource
 from mixlaw.reading.tokenfiles import checked
 
@@ -31,12 +31,14 @@ from mixlaw.reading.tokenfiles import checked
 # of pairs, pieces lose one each.
 PIECE = 2**14
 # As `PIECE`, for texts, whose tokens are not known before they are drawn.
-PIECE_CHARACTERS = 2**16
-# Characters kept for a token that is wanted, more than texts have; where they are too few, texts are read again.
-CHARACTERS = 8
-# Documents of a shard, and characters of texts, whose keys are drawn together.
+PIECE_BYTES = 2**16
+# Bytes kept for a token that is wanted, more than most texts have; where they are too few, texts are read again.
+BYTES = 8
+# Documents of a shard, and bytes of texts, whose keys are drawn together.
 BLOCK = 2**16
-BLOCK_CHARACTERS = 2**20
+BLOCK_BYTES = 2**20
+
+_LINE_END = ord("\n")
 
 Item = TypeVar("Item")
 Sizes = npt.NDArray[np.int64]
@@ -48,13 +50,13 @@ def sample_corpus(corpus: Corpus, tokens: int, *, seed: int = 0) -> Corpus:
     Documents are drawn without replacement, each of those left with the same chance, and the one that reaches `tokens`
     is the last. So every token of a domain is as likely to be in the sample as any other, but for the correction that
     is due where the sample is a large part of the domain. Documents of more than 16,384 tokens, and texts of more than
-    65,536 characters, are divided into pieces of at most that, which are drawn like documents: so are the stretches of
+    65,536 bytes, are divided into pieces of at most that, which are drawn like documents: so are the stretches of
     a file that is one document. The same seed draws the same documents, also of text and of the shards that
     `mixlaw tokenize` makes of it, as long as no document is so long and none has text but no tokens.
 
     Token shards are read where documents were drawn; everything else is read once, and of text hardly more is tokenised
     than was drawn. A sample is held in memory, twice while it is put together: `tokens` ids a domain, and while text is
-    drawn, of one domain at a time, 8 characters for each.
+    drawn, of one domain at a time, 8 bytes for each.
 
     Parameters
     ----------
@@ -116,21 +118,31 @@ class _Sample:
         return [self._shard]
 
 
+class _Text(NamedTuple):
+    """A text, or a piece of one, and where it stands."""
+
+    place: Position
+    data: Bytes
+
+
 class _Chosen:
     """Texts that were drawn, for a `TextSource` that reads them once."""
 
-    def __init__(self, documents: Documents, chosen: list[Document]) -> None:
+    def __init__(self, documents: Documents, chosen: list[_Text]) -> None:
         self._documents = documents
         self._chosen = chosen
 
-    def read(self, start: Position | None) -> Iterator[Document]:
+    def read(self, start: Position | None) -> Iterator[Texts]:
         """Yield them in the order in which they were drawn."""
         assert start is None
-        yield from self._chosen
+        borders = borders_of([len(text.data) for text in self._chosen])
+        for begin, end in groups(borders, BLOCK_BYTES):
+            data = np.concatenate([text.data for text in self._chosen[begin:end]])
+            yield Texts("sample", begin, np.arange(begin, end), data, borders[begin : end + 1] - borders[begin])
 
-    def place(self, document: Document) -> str:
+    def place(self, position: Position) -> str:
         """See `Documents.place`."""
-        return self._documents.place(document)
+        return self._documents.place(self._chosen[position.offset].place)
 
 
 def _sample(source: TokenSource, tokens: int, seed: int, vocab_size: int, bar: "tqdm[Any]") -> list[Tokens] | None:
@@ -151,16 +163,16 @@ def _sample(source: TokenSource, tokens: int, seed: int, vocab_size: int, bar: "
 
 
 def _sample_texts(source: TextSource, tokens: int, seed: int, bar: "tqdm[Any]") -> list[Tokens] | None:
-    characters = CHARACTERS * tokens
+    size = BYTES * tokens
     while True:
-        chosen, whole = _draw(_text_blocks(source.documents), characters, seed, bar)
+        chosen, whole = _draw(_text_blocks(source.documents), size, seed, bar)
         units, reached = _tokenised(TextSource(_Chosen(source.documents, chosen), source.tokenizer), tokens)
         if whole and len(units) == len(chosen):
             return None
         if reached:
             return units
         # The first of them, by their keys, are those of the last time.
-        characters *= 2
+        size *= 2
 
 
 def _tokenised(source: TextSource, tokens: int) -> tuple[list[Tokens], bool]:
@@ -258,27 +270,37 @@ def _copy(tokens: Tokens, borders: Offsets, index: int) -> Tokens:
     return tokens[borders[index] : borders[index + 1]].copy()
 
 
-def _text_blocks(documents: Documents) -> Iterator[tuple[Sizes, Callable[[int], Document]]]:
-    block: list[Document] = []
+def _text_blocks(documents: Documents) -> Iterator[tuple[Sizes, Callable[[int], _Text]]]:
+    block: list[_Text] = []
     size = 0
-    for document in documents.read(None):
-        block.extend(_pieces(document))
-        size += len(document.text)
-        if size >= BLOCK_CHARACTERS or len(block) >= BLOCK:
-            yield np.array([len(piece.text) for piece in block], np.int64), block.__getitem__
+    for texts in documents.read(None):
+        for offset, (begin, end) in zip(texts.offsets.tolist(), pairwise(texts.borders.tolist()), strict=True):
+            block.extend(_pieces(Position(texts.source, offset), texts.data[begin:end]))
+        size += len(texts.data)
+        if size >= BLOCK_BYTES or len(block) >= BLOCK:
+            yield np.array([len(piece.data) for piece in block], np.int64), partial(_copied, block)
             block, size = [], 0
-    yield np.array([len(piece.text) for piece in block], np.int64), block.__getitem__
+    yield np.array([len(piece.data) for piece in block], np.int64), partial(_copied, block)
 
 
-def _pieces(document: Document) -> Iterator[Document]:
-    """Divide a text, behind line ends where there are some; one without characters has no pieces."""
-    text = document.text
+def _copied(block: list[_Text], index: int) -> _Text:
+    # A view would keep all of what was read with it.
+    return block[index]._replace(data=block[index].data.copy())
+
+
+def _pieces(place: Position, data: Bytes) -> Iterator[_Text]:
+    """Divide a text, behind line ends where there are some, else between characters; an empty one has no pieces."""
     begin = 0
-    while begin < len(text):
-        end = begin + PIECE_CHARACTERS
-        if end < len(text):
-            end = text.rfind("\n", begin, end) + 1 or end
-        yield document._replace(text=text[begin:end])
+    while begin < len(data):
+        end = begin + PIECE_BYTES
+        if end < len(data):
+            lines = np.flatnonzero(data[begin:end] == _LINE_END)
+            if len(lines):
+                end = begin + int(lines[-1]) + 1
+            else:
+                while data[end] & 0xC0 == 0x80:  # inside a character
+                    end -= 1
+        yield _Text(place, data[begin:end])
         begin = end
 
 
