@@ -1,6 +1,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include "check.hpp"
@@ -142,6 +143,22 @@ void test_sums_use_all_64_bits() {
   CHECK((test::counts_of(run) == test::Counts{{3, ~std::uint64_t{0}}}));
 }
 
+// Only a count file that is wrong can lead there.
+void test_sums_beyond_64_bits_or_below_0_are_refused() {
+  const std::uint64_t half = std::uint64_t{1} << 63;
+  Work work(1);
+  for (const std::uint64_t vocab_size : {2u, 50257u}) {
+    const NgramKeys keys(1, vocab_size);
+    const std::vector<RunPtr> halves(7, shared_run({{0, half}, {1, half}}));
+    CHECK_THROWS(std::overflow_error, "an n-gram is counted too often", merged(sources_of(halves, keys), keys, work));
+    CHECK_THROWS(std::overflow_error, "an n-gram is counted too often", tally(sources_of(halves, keys), keys, work));
+    for (const test::Counts& history : {test::Counts{{0, 6}}, test::Counts{{1, 1}}}) {
+      CHECK_THROWS(std::invalid_argument, "more of an n-gram is history than was counted",
+                   merged(sources({shared_run({{0, 5}})}, {shared_run(history)}, keys), keys, work));
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -150,5 +167,6 @@ int main() {
   test_what_is_taken_away_goes();
   test_a_difference_has_two_sides();
   test_sums_use_all_64_bits();
+  test_sums_beyond_64_bits_or_below_0_are_refused();
   return mixlaw::test::finish();
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -23,12 +24,14 @@ class Row {
         bits_(words_.size()),
         summary_((words_.size() + 63) / 64) {}
 
-  // Adds `count` >= 1 to one key of the row, given by its low bits.
+  // Adds `count` >= 1 to one key of the row, given by its low bits. Throws std::overflow_error where the sum has more
+  // bits than Count: the row is then good for nothing.
   void add(std::uint32_t low, Count count = 1) {
     Count& place = counts_[low];
     touched_[used_] = low;
     used_ += static_cast<std::size_t>(place == 0);
-    place += count;
+    // A sum that wrapped to 0 would be listed again and again, beyond the end of the list.
+    if (__builtin_add_overflow(place, count, &place)) throw std::overflow_error("an n-gram is counted too often");
   }
 
   // Adds 1 for each of `n` keys given by their low bits.
@@ -45,8 +48,12 @@ class Row {
     used_ = used;
   }
 
-  // Takes `count` from a key that holds at least that many.
-  void subtract(std::uint32_t low, Count count) { counts_[low] -= count; }
+  // Takes `count` from a key. Throws std::invalid_argument if it holds less: the row is then good for nothing.
+  void subtract(std::uint32_t low, Count count) {
+    if (__builtin_sub_overflow(counts_[low], count, &counts_[low])) {
+      throw std::invalid_argument("more of an n-gram is history than was counted: a count file is wrong");
+    }
+  }
 
   // Calls use(count) for every count of the row that is not 0, in no order, and empties the row.
   template <class Use>
