@@ -135,6 +135,11 @@ class MappedFile : public Holder {
     counted_ += bytes;
     if (gauge_) gauge_->add(bytes);
   }
+  // It is gone with this object, too.
+  void lose_name() {
+    unlink(path_.c_str());
+    life_ = FileLife::nameless;
+  }
   // Notes what the segment must be; the keys of segment `number` are below `limit`. In the order of their numbers.
   void expect(const NgramKeys& keys, WideKey limit) { expected_.push_back({keys, limit}); }
 
@@ -175,14 +180,14 @@ CountFileWriter::CountFileWriter(std::string path, const CountFileHead& head, Fi
     : path_(std::move(path)), file_(std::make_shared<MappedFile>(path_, life, std::move(gauge))) {
   descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) throw FileError(errno, path_);
-  if (life == FileLife::nameless) unlink(path_.c_str());
+  if (life == FileLife::nameless) file_->lose_name();
   const std::vector<std::uint8_t> bytes = head_bytes(head);
   end_ = bytes.size();
   try {
     write(bytes.data(), bytes.size(), 0);
   } catch (...) {
     ::close(descriptor_);
-    unlink(path_.c_str());
+    file_->lose_name();
     throw;
   }
 }
@@ -190,7 +195,7 @@ CountFileWriter::CountFileWriter(std::string path, const CountFileHead& head, Fi
 CountFileWriter::~CountFileWriter() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  unlink(path_.c_str());
+  file_->lose_name();
 }
 
 void CountFileWriter::write(const std::uint8_t* bytes, std::size_t size, std::uint64_t offset) {
@@ -246,7 +251,8 @@ void CountFileWriter::close(bool sync) {
 }
 
 CountFile open_count_file(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A pipe, which is refused below, would wait for somebody who writes.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0) throw FileError(errno, path);
   auto file = std::make_shared<MappedFile>(path, FileLife::lasting, nullptr);
   struct stat status{};
