@@ -6,8 +6,10 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
+#include "mixlaw/count_plan.hpp"
 #include "mixlaw/ngram_keys.hpp"
 #include "mixlaw/run.hpp"
 #include "mixlaw/run_memory.hpp"
@@ -85,6 +87,22 @@ inline Counts counts_of(const Run& run) {
 }
 
 inline RunStorage unlimited_storage() { return {std::numeric_limits<std::size_t>::max(), "", FileLife::nameless}; }
+
+// The least limit of memory under which keys can be counted.
+inline std::uint64_t least_limit(unsigned threads, const NgramKeys& keys) {
+  std::uint64_t below = 0;
+  std::uint64_t enough = ~std::uint64_t{0};
+  while (enough - below > 1) {
+    const std::uint64_t middle = below + (enough - below) / 2;
+    try {
+      make_plan(middle, threads, keys);
+      enough = middle;
+    } catch (const std::invalid_argument&) {
+      below = middle;
+    }
+  }
+  return enough;
+}
 
 inline Run run_of(const Counts& counts) {
   MemorySink sink(make_gauge());
