@@ -27,10 +27,10 @@ test::Counts varied_counts() {
 
 void test_what_is_written_is_read() {
   const test::Counts counts = varied_counts();
-  const Run run = test::run_of(counts);
-  CHECK(run.segments.size() > 2);
-  CHECK(test::counts_of(run) == counts);
-  RunCursor<std::uint64_t> cursor(whole(shared(run)), 0);
+  const RunPtr run = shared(test::run_of(counts));
+  CHECK(run->segments.size() > 2);
+  CHECK(test::counts_of(*run) == counts);
+  RunCursor<std::uint64_t> cursor(whole(run), 0);
   for (const auto& [key, count] : counts) {
     CHECK(cursor.key() == key && cursor.count() == count);
     cursor.next();
