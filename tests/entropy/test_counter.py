@@ -84,13 +84,15 @@ def streams(draw: st.DrawFn) -> tuple[int, Documents]:
     return vocab_size, documents
 
 
-@given(streams(), st.data(), st.sampled_from([1, 2]), st.integers(1, 4))
-def test_counts_agree_with_plain_counting(
-    stream: tuple[int, Documents], data: st.DataObject, order: int, threads: int
-) -> None:
+def orders(vocab_size: int) -> st.SearchStrategy[int]:
+    return st.integers(1, 5 if vocab_size <= 2**25 else 4)
+
+
+@given(streams(), st.data(), st.integers(1, 4))
+def test_counts_agree_with_plain_counting(stream: tuple[int, Documents], data: st.DataObject, threads: int) -> None:
     vocab_size, documents = stream
     dtype = data.draw(st.sampled_from([d for d in DTYPES if vocab_size - 1 <= np.iinfo(d).max]))
-    counter = NgramCounter(vocab_size, order=order, threads=threads)
+    counter = NgramCounter(vocab_size, order=data.draw(orders(vocab_size)), threads=threads)
     counter.update(*flat(documents, dtype))
     check(counter, documents)
 
@@ -111,32 +113,89 @@ def test_counts_of_a_long_stream_agree_with_plain_counting(stream: tuple[int, Do
 @given(streams(), st.data())
 def test_a_stream_cut_into_calls_counts_the_same(stream: tuple[int, Documents], data: st.DataObject) -> None:
     vocab_size, documents = stream
-    whole = NgramCounter(vocab_size)
+    order = data.draw(orders(vocab_size))
+    whole = NgramCounter(vocab_size, order=order)
     whole.update(*flat(documents, np.int64))
-    parts, others = NgramCounter(vocab_size, threads=data.draw(st.integers(1, 4))), NgramCounter(vocab_size)
+    parts = NgramCounter(vocab_size, order=order, threads=data.draw(st.integers(1, 4)))
+    others = NgramCounter(vocab_size, order=order)
     for document in documents:
         cuts = sorted(data.draw(st.sets(st.integers(0, len(document)))) | {0, len(document)})
         for begin, end in itertools.pairwise(cuts):
-            context = 1 if begin else 0
+            context = min(begin, order - 1)
             counter = data.draw(st.sampled_from([parts, others]))
             counter.update(np.array(document[begin - context : end]), context=context)
             if data.draw(st.booleans()):
-                counter.distinct(2)  # reading in between changes nothing
+                counter.distinct(order)  # reading in between changes nothing
     parts.merge(others)
     check(parts, documents)
-    if whole.total(2):
-        assert parts.entropies() == whole.entropies()
+    for n in range(1, order + 1):
+        if whole.total(n):
+            assert parts.entropy(n) == whole.entropy(n)
+            assert parts.conditional_entropy(n) == whole.conditional_entropy(n)
 
 
-@given(streams(), st.integers(0, 8))
-def test_merging_is_counting_together(stream: tuple[int, Documents], cut: int) -> None:
+@given(streams(), st.data())
+def test_merging_is_counting_together(stream: tuple[int, Documents], data: st.DataObject) -> None:
     vocab_size, documents = stream
-    left, right = NgramCounter(vocab_size), NgramCounter(vocab_size)
+    order, cut = data.draw(orders(vocab_size)), data.draw(st.integers(0, 8))
+    left, right = NgramCounter(vocab_size, order=order), NgramCounter(vocab_size, order=order)
     left.update(*flat(documents[:cut], np.uint32))
     right.update(*flat(documents[cut:], np.uint32))
     left.merge(right)
     check(left, documents)
     check(right, documents[cut:])
+
+
+@given(streams(), st.data())
+def test_what_is_asked_of_ngrams_agrees_with_plain_counting(stream: tuple[int, Documents], data: st.DataObject) -> None:
+    vocab_size, documents = stream
+    counter = NgramCounter(vocab_size, order=data.draw(orders(vocab_size)))
+    counter.update(*flat(documents, np.uint32))
+    for n in range(1, counter.order + 1):
+        expected = plain_counts(documents, n)
+        for gram in [*list(expected)[:5], *data.draw(st.lists(st.tuples(*[st.integers(0, vocab_size - 1)] * n)))]:
+            assert counter.count_of(gram) == expected.get(gram, 0)
+        k = data.draw(st.integers(1, 30))
+        grams, counts = counter.top(n, k)
+        best = sorted(expected.items(), key=lambda item: (-item[1], item[0]))[:k]
+        assert (grams.dtype, counts.dtype, grams.shape) == (np.uint32, np.uint64, (len(best), n))
+        assert list(zip(map(tuple, grams.tolist()), counts.tolist(), strict=True)) == best
+
+
+def test_the_most_frequent_are_found_in_more_rows_than_are_read_at_once() -> None:
+    rng = np.random.default_rng(3)
+    counter = NgramCounter(2**31)
+    counter.update((rng.random(2**22) ** 2 * 2**31).astype(np.uint32))
+    for n in (1, 2):
+        ngrams, counts = counter.counts(n)
+        assert len(counts) > 2 * 2**20
+        best = np.argsort(-counts.astype(np.int64), kind="stable")[:1271]
+        found, how_often = counter.top(n, 1271)
+        assert np.array_equal(found, ngrams[best])
+        assert np.array_equal(how_often, counts[best])
+
+
+@given(streams(), st.data())
+def test_entropies_of_every_order_agree_with_fsum(stream: tuple[int, Documents], data: st.DataObject) -> None:
+    vocab_size, documents = stream
+    counter = NgramCounter(vocab_size, order=data.draw(orders(vocab_size)))
+    counter.update(*flat(documents, np.uint32))
+    for n in range(1, counter.order + 1):
+        expected = plain_counts(documents, n)
+        if not expected:
+            missing = "no tokens were counted" if not any(documents) else "were counted, since every document"
+            with pytest.raises(ValueError, match=missing):
+                counter.entropy(n)
+            with pytest.raises(ValueError, match=missing):
+                counter.conditional_entropy(n)
+            continue
+        prefixes = Counter[tuple[int, ...]]()
+        for gram, count in expected.items():
+            prefixes[gram[:-1]] += count
+        total = sum(expected.values())
+        conditional = math.fsum(c / total * math.log(prefixes[gram[:-1]] / c) for gram, c in expected.items())
+        assert counter.entropy(n) == pytest.approx(plain_entropy(expected.values()), rel=1e-12, abs=1e-14)
+        assert counter.conditional_entropy(n) == pytest.approx(conditional, rel=1e-12, abs=1e-14)
 
 
 @given(streams())
@@ -389,6 +448,18 @@ def test_a_token_out_of_range_is_named_and_changes_nothing(size: int, bad: int, 
         (lambda: NgramCounter(10, order=6), "order must be from 1 to 5, not 6"),
         (lambda: NgramCounter(10, order=0), "order must be from 1 to 5, not 0"),
         (lambda: NgramCounter(10, threads=0), "threads must be from 1 to 4096, not 0"),
+        (lambda: NgramCounter(2**25 + 1, order=5), "order 5 takes a vocab_size of at most 33554432, not 33554433"),
+        (lambda: NgramCounter(10, memory_limit=0), "memory_limit must be at least 1 byte, not 0"),
+        (lambda: NgramCounter(10, threads=1, memory_limit=2**20), "vocab_size 10 and 1 threads need at least [0-9]+"),
+        (lambda: NgramCounter(10, spill_dir="x"), "spill_dir without memory_limit would never be used"),
+        (lambda: NgramCounter(10, memory_limit=2**30, spill_dir="x", checkpoint_dir="x"), "cannot both be given"),
+        (lambda: NgramCounter(10).checkpoint(), "a counter without checkpoint_dir has no checkpoints"),
+        (lambda: NgramCounter(10).count_of([]), "n must be from 1 to the counter's order 2, not 0"),
+        (lambda: NgramCounter(10).count_of([1, 2, 3]), "not 3"),
+        (lambda: NgramCounter(10).count_of([1, 10]), "token 10 at position 1 is not below vocab_size 10"),
+        (lambda: NgramCounter(10).count_of([-1]), "token -1 at position 0 is negative"),
+        (lambda: NgramCounter(10).top(1, 0), "k must be at least 1, not 0"),
+        (lambda: NgramCounter(10).top(3, 1), "n must be from 1 to the counter's order 2, not 3"),
         (lambda: NgramCounter(10).counts(3), "n must be from 1 to the counter's order 2, not 3"),
         (lambda: NgramCounter(10).total(0), "not 0"),
         (lambda: NgramCounter(10, order=1).distinct(2), "the counter's order 1, not 2"),
