@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -478,6 +479,16 @@ def test_a_token_out_of_range_is_named_and_changes_nothing(size: int, bad: int, 
 def test_arguments_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_only_a_counter_with_a_limit_needs_a_folder_to_write_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    assert mixlaw.entropies(np.array([0, 1, 0]), 2).conditional == 0.0
+    with pytest.raises(FileNotFoundError):
+        NgramCounter(2, memory_limit=2**30)
 
 
 def test_sizes_must_be_integers() -> None:

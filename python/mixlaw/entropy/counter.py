@@ -131,7 +131,10 @@ class NgramCounter(_core.NgramCounter):
             raise ValueError("spill_dir and checkpoint_dir cannot both be given: files go to the checkpoint's folder")
         if spill_dir is not None and memory_limit is None:
             raise ValueError("spill_dir without memory_limit would never be used: give both")
-        folder = checkpoint_dir or spill_dir or tempfile.gettempdir()
+        folder = checkpoint_dir or spill_dir
+        # Where no folder can be written to, a counter that writes none does not mind.
+        if folder is None:
+            folder = "" if memory_limit is None else tempfile.gettempdir()
         super().__init__(
             vocab_size,
             order=order,
