@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mixlaw._core import Saved
 
 SCHEMA = "mixlaw.checkpoint/1"
+KINDS = ("ngrams", "tails", "history")
+# Totals stand for every order, 0 above the counter's.
+MAX_ORDER = 5
 
 
 class Checkpoint(NamedTuple):
@@ -58,7 +61,7 @@ class CheckpointFolder:
             self._lock.close()
 
     def read(self, identity: dict[str, Any]) -> Checkpoint | None:
-        """Give the last checkpoint, None if there is none, and remove files that it does not name.
+        """Give the last checkpoint, None if there is none.
 
         Parameters
         ----------
@@ -68,31 +71,41 @@ class CheckpointFolder:
         Raises
         ------
         InputError
-            If the manifest is none, a file that it names is gone, or the checkpoint is of something else.
+            If the manifest is none, or the checkpoint is of something else.
         """
-        found, names = None, set()
-        if self._manifest.exists():
-            content = check_schema(self._manifest, read_json(self._manifest), SCHEMA)
-            try:
-                for key, value in identity.items():
-                    if content["counts"][key] != value:
-                        raise InputError(
-                            f"{self.folder} holds a checkpoint of counts with {key} {content['counts'][key]!r}, not "
-                            f"{value!r}: choose another folder, or delete it"
-                        )
-                tables = [(table["kind"], table["order"], list(table["files"])) for table in content["tables"]]
-                names = {name for _, _, files in tables for name in files}
-                saved = (
-                    list(content["totals"]),
-                    [(kind, order, [str(self.folder / name) for name in files]) for kind, order, files in tables],
+        if not self._manifest.exists():
+            return None
+        content = check_schema(self._manifest, read_json(self._manifest), SCHEMA)
+        try:
+            counts = {key: content["counts"][key] for key in identity}
+            tables = [self._table(table, counts["order"]) for table in content["tables"]]
+            found = Checkpoint((_totals(content["totals"]), tables), read_inputs(content["inputs"]), content["note"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self._manifest}: not a manifest of counts ({error!r})") from error
+        for key, value in identity.items():
+            if counts[key] != value:
+                raise InputError(
+                    f"{self.folder} holds a checkpoint of counts with {key} {counts[key]!r}, not {value!r}: "
+                    "choose another folder, or delete it"
                 )
-                found = Checkpoint(saved, read_inputs(content["inputs"]), content["note"])
-            except (KeyError, TypeError) as error:
-                raise InputError(f"{self._manifest}: not a manifest of counts ({error!r})") from error
-        for path in self.folder.glob("run-*.mlc"):
-            if path.name not in names:
-                path.unlink()
         return found
+
+    def remove_others(self, saved: "Saved | None") -> None:
+        """Remove the files of an interrupted process: those that are not `saved`."""
+        kept = {file for _, _, files in saved[1] for file in files} if saved else set()
+        for path in self.folder.glob("run-*.mlc"):
+            if str(path) not in kept:
+                path.unlink()
+
+    def _table(self, table: Any, order: int) -> tuple[str, int, list[str]]:
+        kind, length, files = table["kind"], table["order"], table["files"]
+        if kind not in KINDS or type(length) is not int or not 1 <= length <= order:
+            raise ValueError(f"no table of {kind!r}, order {length!r}")
+        if (kind == "ngrams") != (length == order):
+            raise ValueError(f"no table of {kind!r} has order {length}")
+        if type(files) is not list or any(type(name) is not str or os.path.basename(name) != name for name in files):
+            raise ValueError(f"{files!r} are no names of files")
+        return kind, length, [str(self.folder / name) for name in files]
 
     def write(self, saved: "Saved", identity: dict[str, Any], inputs: tuple[InputRange, ...], note: Any) -> None:
         """Make `saved` the last checkpoint, atomically."""
@@ -111,3 +124,11 @@ class CheckpointFolder:
                 "note": note,
             },
         )
+
+
+def _totals(content: Any) -> list[int]:
+    if type(content) is not list or len(content) != MAX_ORDER:
+        raise ValueError(f"{content!r} are no totals")
+    if any(type(total) is not int or not 0 <= total < 2**64 for total in content):
+        raise ValueError(f"{content!r} are no totals")
+    return content

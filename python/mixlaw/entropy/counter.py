@@ -333,10 +333,14 @@ class NgramCounter(_core.NgramCounter):
 
     def _resume(self, checkpoints: "CheckpointFolder") -> None:
         found = checkpoints.read(self._identity())
-        if found is None:
-            return
-        self._restore(found.saved)
-        self.inputs, self.note = found.inputs, found.note
+        if found is not None:
+            try:
+                self._restore(found.saved)
+            except FileNotFoundError as error:
+                raise InputError(f"{error.filename}: is gone, and counts of the last checkpoint with it") from error
+            self.inputs, self.note = found.inputs, found.note
+        # Not before all was found to be in order: what a damaged manifest does not name may be what it should.
+        checkpoints.remove_others(found.saved if found else None)
 
     def _identity(self) -> dict[str, Any]:
         return {
