@@ -378,7 +378,7 @@ FileSink::FileSink(std::string path, const NgramKeys& keys, FileLife life, std::
     : path_(path),
       order_(keys.order),
       life_(life),
-      writer_(std::move(path), {keys.order, keys.vocab_size, keys.groups, {}, {}}, life, std::move(gauge)) {}
+      writer_(std::move(path), {keys.order, keys.vocab_size, {}, {}, keys.groups}, life, std::move(gauge)) {}
 
 Run FileSink::finish(std::vector<Segment> segments) {
   writer_.add_table(TableKind::ngrams, order_, segments);

@@ -609,7 +609,7 @@ void NgramCounter::write(const std::string& path, const std::string& metadata, c
   const Turn turn(*this, work);
   finish_pending(work);
   const NgramKeys& longest = ngrams_.runs.keys();
-  CountFileWriter writer(path, {longest.order, longest.vocab_size, longest.groups, totals_, metadata},
+  CountFileWriter writer(path, {longest.order, longest.vocab_size, totals_, metadata, longest.groups},
                          FileLife::lasting, nullptr);
   const auto nothing = std::make_shared<const Run>();
   const auto copy = [&](Store& plus, Store* minus, TableKind kind, TableKind kind_below) {

@@ -34,6 +34,7 @@ struct FileBytes {
   std::uint32_t version = 1;
   std::uint32_t order = 2;
   std::uint64_t vocab_size = 1000;
+  std::uint64_t groups = 1;
   std::array<std::uint64_t, 5> totals{};
   std::string metadata = "{}";
   std::uint64_t metadata_size_error = 0;
@@ -49,6 +50,7 @@ struct FileBytes {
     append_u32(out, version);
     append_u32(out, order);
     append_u64(out, vocab_size);
+    append_u64(out, groups);
     for (const std::uint64_t total : totals) append_u64(out, total);
     append_u64(out, metadata.size() + metadata_size_error);
     out.insert(out.end(), metadata.begin(), metadata.end());

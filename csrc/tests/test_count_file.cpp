@@ -240,8 +240,11 @@ void test_content_is_checked_too() {
   refuse("byte 16: a vocabulary of 0", [](FileBytes& file) { file.vocab_size = 0; });
   refuse("byte 16: a vocabulary of 2147483649", [](FileBytes& file) { file.vocab_size = (1u << 31) + 1; });
   refuse("byte 16: a vocabulary of 33554433", [](FileBytes& file) { file.vocab_size = (1 << 25) + 1; }, true);
-  refuse("byte 72: ends within the metadata", [](FileBytes& file) { file.metadata_size_error = ~std::uint64_t{2}; });
-  refuse("byte 72: ends within the metadata", [](FileBytes& file) { file.metadata_size_error = 1000; });
+  refuse("byte 24: 0 groups", [](FileBytes& file) { file.groups = 0; });
+  refuse("byte 24: 257 groups", [](FileBytes& file) { file.groups = 257; });
+  refuse("byte 24: 16 groups of so long n-grams", [](FileBytes& file) { file.groups = 16; }, true);
+  refuse("byte 80: ends within the metadata", [](FileBytes& file) { file.metadata_size_error = ~std::uint64_t{2}; });
+  refuse("byte 80: ends within the metadata", [](FileBytes& file) { file.metadata_size_error = 1000; });
   // The index.
   refuse("the index does not lie", [](FileBytes& file) { file.index_begin_error = -1; });
   refuse("the index does not lie", [](FileBytes& file) { file.index_begin_error = -1000; });

@@ -67,9 +67,9 @@ struct Table {
 struct CountFileHead {
   unsigned order = 0;
   std::uint64_t vocab_size = 0;
-  unsigned groups = 1;                            // of documents, which are counted apart
   std::array<std::uint64_t, max_order> totals{};  // n-grams counted, n = 1, 2, ...; 0 above the order
   std::string metadata;                           // UTF-8; the core does not look into it
+  unsigned groups = 1;                            // of documents, which are counted apart
 };
 
 // A count file that is mapped into memory. What is opened rather than written is checked, segment by segment, before it
