@@ -12,6 +12,8 @@ TRITON ?= triton==3.7.1
 SCALE ?= full
 DEMO_OUT ?= demo-out
 BENCH_SECONDS ?= 1800
+# For each fuzz target.
+FUZZ_SECONDS ?= 300
 
 DEMO_PYTHON := .venv-demo/bin/python
 TEST_PYTHON := .venv-test/bin/python
@@ -20,12 +22,14 @@ CXX_SOURCES := CMakeLists.txt $(shell find csrc -type f)
 PY_SOURCES := $(shell find python kernels -type f -name '*.py*' -not -path '*/__pycache__/*')
 LINTED_CXX = $(shell find csrc -name '*.hpp' -o -name '*.cpp')
 
-.PHONY: help demo test test-cpp test-python test-slow lint format bench wheel clean
+.PHONY: help demo test test-cpp test-python test-slow sanitize fuzz lint format bench wheel clean
 
 help:
 	@echo "make demo       main job on real text -> $(DEMO_OUT)/   (SCALE=tiny for a quick look)"
 	@echo "make test       C++ and Python tests"
 	@echo "make test-slow  the long campaigns"
+	@echo "make sanitize   C++ tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer"
+	@echo "make fuzz       count files and counters, FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make lint       ruff, mypy, clang-format;  make format applies the formatters"
 	@echo "make bench      benchmarks, stopped after BENCH_SECONDS=$(BENCH_SECONDS)"
 	@echo "make wheel      wheel and sdist -> dist/"
@@ -50,6 +54,27 @@ test-python: .venv-test/.ready
 test-slow: .venv-test/.ready
 	@echo "== long campaigns"
 	$(TEST_PYTHON) -m pytest -m slow
+
+CMAKE = .venv-test/bin/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/.venv-test/bin/ninja" \
+  -DCMAKE_BUILD_TYPE=RelWithDebInfo
+
+# Addresses and undefined behaviour in all tests; then races, in those that have threads.
+sanitize: .venv-test/.ready
+	@echo "== C++ tests under sanitizers"
+	$(CMAKE) -B build/address -DMIXLAW_TESTS=ON -DMIXLAW_SANITIZE=address,undefined
+	.venv-test/bin/cmake --build build/address
+	.venv-test/bin/ctest --test-dir build/address --output-on-failure --no-tests=error --parallel 2
+	$(CMAKE) -B build/thread -DMIXLAW_TESTS=ON -DMIXLAW_SANITIZE=thread
+	.venv-test/bin/cmake --build build/thread
+	.venv-test/bin/ctest --test-dir build/thread --output-on-failure --no-tests=error --parallel 2 -L threads
+
+# A target that finds something ends with a report, and its input is in build/fuzz/csrc/fuzz/<target>.last: give that
+# file to the target to run it again.
+fuzz: .venv-test/.ready
+	$(CMAKE) -B build/fuzz -DMIXLAW_FUZZ=ON -DMIXLAW_SANITIZE=address,undefined
+	.venv-test/bin/cmake --build build/fuzz
+	build/fuzz/csrc/fuzz/fuzz_count_file -max_total_time=$(FUZZ_SECONDS)
+	build/fuzz/csrc/fuzz/fuzz_counter -max_total_time=$(FUZZ_SECONDS)
 
 lint: .venv-test/.ready
 	$(TEST_PYTHON) -m ruff check .

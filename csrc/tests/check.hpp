@@ -7,6 +7,14 @@
 
 namespace mixlaw::test {
 
+// ThreadSanitizer makes code some fifteen times slower. Then tests that are about values rather than threads are left
+// out.
+#ifdef __SANITIZE_THREAD__
+inline constexpr bool threads_alone = true;
+#else
+inline constexpr bool threads_alone = false;
+#endif
+
 inline int failures = 0;
 
 inline void fail(const char* file, int line, const std::string& what) {

@@ -96,17 +96,18 @@ struct Large {
   Kind kind;
   std::size_t tokens;
 };
-const Large large[] = {{{65537, 2}, 3500000}, {{2147483648, 2}, 1500000}, {{256, 4}, 1700000}, {{33554432, 5}, 900000}};
+const Large large[] = {{{65537, 2}, 3500000}, {{2147483648, 2}, 2000000}, {{256, 4}, 1700000}, {{33554432, 5}, 900000}};
 const Large& sorted_pairs = large[1];
 
 void test_a_limit_of_memory_changes_no_bit() {
   for (const auto& [kind, tokens] : large) {
+    if (test::threads_alone && kind.vocab_size != sorted_pairs.kind.vocab_size) continue;
     const Stream stream = uniform_stream(tokens, kind.vocab_size, 1271, 3);
     NgramCounter free(settings(kind, 2));
     free.update(stream.documents(), 0, never);
     CHECK(free.disk_use().written == 0);
     const Folder folder;
-    NgramCounter tight(limited(kind, 1, folder));
+    NgramCounter tight(limited(kind, test::threads_alone ? 2 : 1, folder));
     tight.update(stream.documents(), 0, never);
     NgramCounter parts(limited(kind, 1, folder));
     update_in_parts(parts, stream, 3);
@@ -346,12 +347,12 @@ void test_an_interrupted_spill_changes_nothing() {
 
 int main() {
   test_a_limit_of_memory_changes_no_bit();
-  test_written_bytes_depend_on_the_counts_alone();
+  if (!mixlaw::test::threads_alone) test_written_bytes_depend_on_the_counts_alone();
   test_history_that_is_not_counted_yet_can_be_written();
   test_a_file_that_is_read_can_be_counted_on_with();
   test_files_of_other_counts_are_refused();
-  test_damage_is_an_error_and_never_a_count();
-  test_a_disk_that_fails_changes_nothing();
+  if (!mixlaw::test::threads_alone) test_damage_is_an_error_and_never_a_count();
+  if (!mixlaw::test::threads_alone) test_a_disk_that_fails_changes_nothing();
   test_what_is_saved_is_restored();
   test_a_restore_that_fails_changes_nothing();
   test_an_interrupted_spill_changes_nothing();
