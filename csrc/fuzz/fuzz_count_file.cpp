@@ -47,7 +47,13 @@ std::vector<Bytes> sound_files() {
   both.push_back(1);
   both.insert(both.end(), half.begin(), half.end());
   heavy.tables = {{0, 1, {{0, 2, both}}}};
-  return {pairs.bytes(), wide.bytes(), heavy.bytes()};
+  test::FileBytes grouped;  // pairs of tokens of 4 bits in groups 0 and 2
+  grouped.vocab_size = 16;
+  grouped.groups = 3;
+  grouped.totals = {6, 4, 0, 0, 0};
+  grouped.tables = {{0, 2, {{18, 2, {18, 1, 1, 2}}, {519, 1, {0x87, 0x04, 1}}}},
+                    {1, 1, {{3, 1, {3, 1}}, {34, 1, {34, 1}}}}};
+  return {pairs.bytes(), wide.bytes(), heavy.bytes(), grouped.bytes()};
 }
 
 void put_u64(Bytes& bytes, std::size_t at, std::uint64_t value) {
@@ -89,10 +95,10 @@ void edit(Bytes& bytes, fuzz::Input& input) {
 
 // Every checksum that can be found is made right; lengths are left as they are.
 void repair(Bytes& bytes) {
-  if (bytes.size() < 32 + 80) return;
-  const std::uint64_t metadata = load_u64(&bytes[64]);
-  if (metadata > bytes.size() - 80) return;
-  put_u64(bytes, 72 + metadata, checksum(bytes.data(), 72 + metadata));
+  if (bytes.size() < 32 + 88) return;
+  const std::uint64_t metadata = load_u64(&bytes[72]);
+  if (metadata > bytes.size() - 88) return;
+  put_u64(bytes, 80 + metadata, checksum(bytes.data(), 80 + metadata));
   const std::size_t trailer = bytes.size() - 32;
   const std::uint64_t index = load_u64(&bytes[trailer]);
   if (index > trailer - 4) return;
@@ -131,13 +137,13 @@ class Memory {
 // What the reader lets through must be in order.
 void read_all(const CountFile& file) {
   for (const Table& table : file.tables) {
-    const NgramKeys keys(table.order, file.head.vocab_size);
+    const NgramKeys keys(table.order, file.head.vocab_size, file.head.groups);
     const RunPtr run = std::make_shared<const Run>(table.run);
     std::uint64_t entries = 0;
     WideKey previous = 0;
-    for (RunCursor<WideKey> cursor({run, 0}, 0); cursor.key() != RunCursor<WideKey>::end_key; cursor.next()) {
+    for (RunCursor<WideKey> cursor(whole(run), 0); cursor.key() != RunCursor<WideKey>::end_key; cursor.next()) {
       REQUIRE(entries == 0 || cursor.key() > previous);
-      REQUIRE(cursor.key() >> keys.key_bits == 0);
+      REQUIRE(cursor.key() >> keys.ngram_bits < keys.groups);
       REQUIRE(cursor.count() > 0);
       for (unsigned t = 0; t < keys.order; ++t) {
         const WideKey token = cursor.key() >> (t * keys.token_bits) & ((WideKey{1} << keys.token_bits) - 1);
@@ -157,6 +163,7 @@ void count(const std::string& path, const CountFileHead& head, unsigned times) {
   CounterSettings settings;
   settings.vocab_size = static_cast<std::int64_t>(head.vocab_size);
   settings.order = head.order;
+  settings.groups = head.groups;
   settings.threads = 1;
   NgramCounter counter(settings);
   for (unsigned i = 0; i < times; ++i) counter.add_file(open_count_file(path), never);

@@ -269,14 +269,20 @@ void step(fuzz::Input& input, const Kind& kind, Pair& one, Pair& other, const te
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
   const Kind& kind = kinds[input.u8() % std::size(kinds)];
+  constexpr unsigned group_numbers[] = {1, 3, 16};
+  const unsigned wanted = group_numbers[input.u8() % std::size(group_numbers)];
+  const unsigned ngram_bits = kind.order * token_bits_for(kind.vocab_size);
+  const unsigned groups = ngram_bits + group_bits_for(wanted) <= max_key_bits ? wanted : 1;
   const test::Folder folder;
   const auto pair = [&](const std::string& name) {
     const std::uint8_t how = input.u8();
     CounterSettings settings;
     settings.vocab_size = static_cast<std::int64_t>(kind.vocab_size);
     settings.order = kind.order;
+    settings.groups = groups;
     settings.threads = 1 + how % 3;
-    if (how / 4 % 2 == 1) settings.memory_limit = test::least_limit(settings.threads, {kind.order, kind.vocab_size});
+    if (how / 4 % 2 == 1)
+      settings.memory_limit = test::least_limit(settings.threads, {kind.order, kind.vocab_size, groups});
     settings.folder = folder.path(name);
     settings.file_life = FileLife::lasting;
     std::filesystem::create_directory(settings.folder);
