@@ -38,6 +38,7 @@ ROOMS = {
     "optimum": {"laws"},
     "design": {"laws", "optimum"},
     "train": {"reading"},
+    "engine": {"reading", "entropy"},
     "kernels": set(),
 }
 NATIVE = {"_core"}

@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 
 from mixlaw.cli.counting import Size
 from mixlaw.cli.output import json_option, show
+from mixlaw.engine.count_files import count_file_name
 from mixlaw.entropy.counter import NgramCounter
 from mixlaw.errors import InputError
 from mixlaw.layout import aligned
@@ -51,7 +51,7 @@ def merge(files: tuple[Path, ...], out: Path, threads: int | None, memory: int |
     out.mkdir(parents=True, exist_ok=True)
     content = {}
     for name, counter in merged.items():
-        path = out / f"{quote(name, safe='')}.mlc"
+        path = out / count_file_name(name)
         counter.write(path)
         content[name] = {
             "file": str(path),

@@ -14,6 +14,7 @@ from mixlaw.corpus import TOKEN_DTYPES
 from mixlaw.errors import InputError, did_you_mean
 from mixlaw.files import read_json
 from mixlaw.mixture import check_domains
+from mixlaw.reading.addresses import address_size, find_addresses, is_address
 from mixlaw.reading.tokenizer import ByteTokenizer
 
 TOP_KEYS = ("tokenizer", "vocab_size", "domains")
@@ -55,7 +56,7 @@ class DomainConfig:
     name
         The domain.
     files
-        The files that `paths` names, sorted; for dataset, those that its folders hold.
+        The files that `paths` names, sorted, some of them addresses; for dataset, those that its folders hold.
     format
         One of `FORMATS`.
     field
@@ -159,7 +160,7 @@ def _domain(name: Any, entry: Any, folder: Path, where: str, has_tokenizer: bool
         files = tuple(file for path in files for file in _dataset_files(path, where))
         if not files:
             raise InputError(f"{where}: no tokens: the dataset has no rows")
-    if not any(os.path.getsize(file) for file in files):
+    if not any(file_bytes(file) for file in files):
         which = f"{files[0]} is" if len(files) == 1 else f"all {len(files)} files are"
         raise InputError(f"{where}: no tokens: {which} empty")
     domain = DomainConfig(name, files, kind, **{key: value for key, value in entry.items() if key in FORMATS[kind]})
@@ -177,6 +178,11 @@ def _domain(name: Any, entry: Any, folder: Path, where: str, has_tokenizer: bool
     elif "field" in entry:
         raise InputError(f"{where}: `field` names a column of text and `ids` one of token ids: say one of them")
     return domain
+
+
+def file_bytes(file: str) -> int:
+    """Bytes of a file that a ``corpus.yaml`` names."""
+    return address_size(file) if is_address(file) else os.path.getsize(file)
 
 
 def _check_values(domain: DomainConfig, where: str) -> None:
@@ -210,6 +216,14 @@ def _find_files(patterns: Any, kind: Any, folder: Path, where: str) -> tuple[str
     index = ".idx" if kind == "megatron" else ".offsets.npy"
     files: set[str] = set()
     for pattern in patterns:
+        if is_address(pattern):
+            if kind == "dataset":
+                raise InputError(f"{where}: {pattern!r} is an address, at which no saved dataset is read: copy it here")
+            addresses = [name for name in find_addresses(pattern) if not name.endswith(index)]
+            if not addresses:
+                raise InputError(f"{where}: {pattern!r} matches no file")
+            files.update(addresses)
+            continue
         # A file whose name has brackets is that file and no pattern.
         names = [pattern] if is_wanted(folder / pattern) else glob.glob(pattern, root_dir=folder, recursive=True)
         found = [str(folder / name) for name in names if is_wanted(folder / name) and not name.endswith(index)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from mixlaw.corpus import Corpus, TokenSource
 from mixlaw.errors import InputError
+from mixlaw.reading.addresses import is_address
 from mixlaw.reading.columns import ArrowTokens, ParquetTokens
 from mixlaw.reading.config import CorpusConfig, DomainConfig, read_config
 from mixlaw.reading.documents import Documents, WholeFiles
@@ -93,6 +94,9 @@ def _vocab_size(config: CorpusConfig, tokenizer: Tokenizer | None) -> int:
 
 
 def _source(domain: DomainConfig, tokenizer: Tokenizer | None, vocab_size: int) -> TokenSource:
+    for file in domain.files:
+        if is_address(file):
+            raise InputError(f"{file}: is an address, which only `mixlaw count --engine ray` reads: copy the file here")
     if domain.ids is not None:
         columns = ParquetTokens if domain.format == "parquet" else ArrowTokens
         return columns(domain.files, vocab_size, domain.ids, domain.eod)

@@ -1,0 +1,1 @@
+"""Where many jobs run: in this process, and on a cluster with Ray."""
