@@ -98,24 +98,40 @@ def zipf_markov(size: int, data: Path = DATA) -> Stream:
     return Stream("Zipf-Markov", folder, VOCAB_SIZE, documents)
 
 
-def _draw(rows: npt.NDArray[np.uint16]) -> None:
+class Chain(NamedTuple):
+    """The Markov chain of `zipf_markov`: a token by mass is `quantiles` of 20 random bits; `spread` is q_x."""
+
+    quantiles: npt.NDArray[np.uint32]
+    spread: npt.NDArray[np.float64]
+
+    def successors(self, token: npt.NDArray[np.uint64], index: Words) -> npt.NDArray[np.uint32]:
+        """The tokens that the indexes of successors stand for."""
+        word = mix(index * np.uint64(0x9E3779B97F4A7C15) ^ token * np.uint64(0xC2B2AE3D27D4EB4F))
+        return self.quantiles[word >> np.uint64(44)]
+
+
+def chain(vocab_size: int = VOCAB_SIZE) -> Chain:
+    """The chain over so many tokens."""
     rng = np.random.default_rng(SEED)
-    cdf = np.cumsum((np.arange(VOCAB_SIZE) + 6.0) ** -1.05)
-    ids = np.argsort(np.log(np.arange(VOCAB_SIZE) + 1.0) + 0.5 * rng.standard_normal(VOCAB_SIZE)).argsort()
-    quantiles = ids[np.searchsorted(cdf / cdf[-1], (np.arange(2**20) + 0.5) * 2.0**-20)].astype(np.uint16)
-    spread = 5.0 * np.exp(2.0 * rng.standard_normal(VOCAB_SIZE))
+    cdf = np.cumsum((np.arange(vocab_size) + 6.0) ** -1.05)
+    ids = np.argsort(np.log(np.arange(vocab_size) + 1.0) + 0.5 * rng.standard_normal(vocab_size)).argsort()
+    quantiles = ids[np.searchsorted(cdf / cdf[-1], (np.arange(2**20) + 0.5) * 2.0**-20)].astype(np.uint32)
+    return Chain(quantiles, 5.0 * np.exp(2.0 * rng.standard_normal(vocab_size)))
+
+
+def _draw(rows: npt.NDArray[np.uint16]) -> None:
+    drawn = chain()
 
     def fill(first: int) -> None:
         """Draw one block of documents, all of them a step at a time; it has random numbers of its own."""
         rng = np.random.default_rng((SEED, first // BLOCK))
         steps = np.empty((DOCUMENT, BLOCK), np.uint16)
-        now = quantiles[rng.integers(0, 2**20, BLOCK)]
+        now = drawn.quantiles[rng.integers(0, 2**20, BLOCK)]
         for step in steps:
             step[:] = now
             uniform = 1.0 - rng.random(BLOCK)
-            index = np.minimum(spread[now] * (1.0 / (uniform * uniform) - 1.0), 1e15).astype(np.uint64)
-            word = mix(index * np.uint64(0x9E3779B97F4A7C15) ^ now.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F))
-            now = quantiles[word >> np.uint64(44)]
+            index = np.minimum(drawn.spread[now] * (1.0 / (uniform * uniform) - 1.0), 1e15).astype(np.uint64)
+            now = drawn.successors(now.astype(np.uint64), index)
         block = rows[first : first + BLOCK]
         block[:] = steps.T[: len(block)]
 

@@ -75,3 +75,19 @@ def test_the_pages_of_propose_and_baseline_show_what_is_printed(
         command, _, expected = block.partition("\n")
         done = mixlaw(*shlex.split(command)[2:])
         assert done.stderr + done.stdout == expected
+
+
+def test_the_pages_of_count_and_merge_show_what_is_printed(
+    mixlaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (script,) = blocks("entropy", "sh")
+    subprocess.run(["bash", "-ec", script], check=True)
+    shown = [block for page in ("count", "merge") for block in blocks(page, "console")]
+    assert len(shown) == 5
+    for block in shown:
+        command, _, expected = block.partition("\n")
+        done = mixlaw(*shlex.split(command)[2:])
+        assert done.stderr + done.stdout == expected
+    for domain in ("prose", "code"):
+        assert Path(f"merged/{domain}.mlc").read_bytes() == Path(f"counts/{domain}.mlc").read_bytes()

@@ -70,7 +70,7 @@ def test_counts_go_from_a_store_to_a_store(
     names = [child.name for child in root.children]
     assert set(names) <= work.parts.names()
     row = finish(work, names, root.name, root.inputs)
-    assert row["file"] == f"{store}/out/{work.result}"
+    assert Folder(work.out).names() >= {work.result, note(work)}
     assert finish(work, (), root.name, root.inputs) == row
     assert Folder(work.out).read_text(note(work)) == root.name
     corpus.write_text(corpus.read_text().replace(f"{store}/in/", ""))

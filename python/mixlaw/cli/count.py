@@ -57,7 +57,7 @@ class Shard(click.ParamType[tuple[int, int]]):
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Count in this process, or in tasks on a Ray cluster.",
+    help="Count in this process, or in tasks on a Ray cluster, each on one thread unless --threads says more.",
 )
 @click.option(
     "--ray-address",
@@ -151,7 +151,7 @@ def _count_here(
         )
         path = out / count_file_name(domain.name, suffix)
         counter.write(path)
-        content[domain.name] = summary(counter, str(path), os.path.getsize(path))
+        content[domain.name] = {"file": str(path), **summary(counter, os.path.getsize(path))}
     return content
 
 

@@ -61,11 +61,10 @@ def count_file_name(domain: str, suffix: str = "") -> str:
     return f"{quote(domain, safe='')}{suffix}.mlc"
 
 
-def summary(counter: NgramCounter, path: str, size: int) -> dict[str, Any]:
-    """What ``mixlaw count`` says of a count file that it wrote."""
+def summary(counter: NgramCounter, size: int) -> dict[str, Any]:
+    """What ``mixlaw count`` says of a count file of so many bytes."""
     orders = range(1, counter.order + 1)
     return {
-        "file": path,
         "counted": [counter.total(n) for n in orders],
         "distinct": [counter.distinct(n) for n in orders],
         "bytes": size,

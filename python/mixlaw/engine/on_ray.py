@@ -88,7 +88,7 @@ def count_with_ray(
         graph = _Graph(ray, threads, memory_limit)
         last = {name: graph.add(job, root) for name, (job, root) in jobs.items()}
         made = graph.run()
-    return {name: made[task] for name, task in last.items()}
+    return {domain: {"file": os.path.join(out, job.result), **made[last[domain]]} for domain, (job, _) in jobs.items()}
 
 
 class _Graph:

@@ -132,7 +132,7 @@ def finish(job: Job, names: Sequence[str], plan: str, inputs: Sequence[InputRang
     Returns
     -------
     dict
-        What ``mixlaw count`` says of the file.
+        What ``mixlaw count`` says of the file, but for where it is.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def finish(job: Job, names: Sequence[str], plan: str, inputs: Sequence[InputRang
             out.write_text(note(job), plan)
         else:
             size = os.path.getsize(stack.enter_context(out.here(job.result)))
-        return summary(counter, out.path(job.result), size)
+        return summary(counter, size)
 
 
 def note(job: Job) -> str:
