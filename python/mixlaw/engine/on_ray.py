@@ -168,7 +168,7 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at {address!r}: {error}") from error
     try:
         yield
