@@ -210,7 +210,8 @@ void test_files_of_other_counts_are_refused() {
   counter.write(folder.path("a.mlc"), "", never);
   for (const Kind& kind : {Kind{10, 3}, Kind{11, 2}}) {
     NgramCounter other(settings(kind, 1));
-    CHECK_THROWS(std::invalid_argument, "cannot merge counts of order 2, vocab_size 10 and 1 group into counts of order",
+    CHECK_THROWS(std::invalid_argument,
+                 "cannot merge counts of order 2, vocab_size 10 and 1 group into counts of order",
                  other.add_file(open_count_file(folder.path("a.mlc")), never));
     CHECK(other.total(1, never) == 0);
   }
