@@ -99,8 +99,8 @@ CounterSettings checked(CounterSettings settings) {
   }
   const unsigned bits = max_key_bits - group_bits_for(static_cast<unsigned>(settings.groups));
   if (order * token_bits_for(static_cast<std::uint64_t>(settings.vocab_size)) > bits) {
-    throw std::invalid_argument("order " + std::to_string(order) + " in " + std::to_string(settings.groups) +
-                                " groups takes a vocab_size of at most " +
+    const std::string groups = settings.groups == 1 ? "" : " in " + std::to_string(settings.groups) + " groups";
+    throw std::invalid_argument("order " + std::to_string(order) + groups + " takes a vocab_size of at most " +
                                 std::to_string(std::uint64_t{1} << (bits / order)) + ", not " +
                                 std::to_string(settings.vocab_size));
   }

@@ -124,6 +124,8 @@ def test_folder_that_other_machines_do_not_see_is_named(tmp_path: Path, corpus: 
         merge_parts(work, ["absent"], "merged")
 
 
+# It is of words, which the faster library does not read.
+@pytest.mark.filterwarnings("ignore:gigatoken is not used")
 def test_tokenizer_travels_with_the_job(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 

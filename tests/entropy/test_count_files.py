@@ -149,8 +149,14 @@ def test_writing_replaces_a_file_that_is_being_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NgramCounter(11, tokenizer="t"), "counts of order 2 and vocab_size 10 to those of order 2 and vocab_"),
-        (lambda: NgramCounter(10, order=3, tokenizer="t"), "counts of order 2 and vocab_size 10 to those of order 3"),
+        (
+            lambda: NgramCounter(11, tokenizer="t"),
+            "counts of order 2, vocab_size 10 and 1 group into counts of order 2, v",
+        ),
+        (
+            lambda: NgramCounter(10, order=3, tokenizer="t"),
+            "counts of order 2, vocab_size 10 and 1 group into counts of order 3",
+        ),
         (lambda: NgramCounter(10, tokenizer="u"), "has counts of tokenizer 't', these are of tokenizer 'u'"),
         (lambda: NgramCounter(10), "has counts of tokenizer 't', these are of an unnamed tokenizer"),
     ],
@@ -270,13 +276,20 @@ def test_damage_is_found_by_whoever_comes_to_it(tmp_path: Path, sound: bytes) ->
         (b"[]", "the metadata is not that of counts"),
         (b"7", "the metadata is not that of counts"),
         (b"[" * 100_000, "the metadata is not that of counts"),
-        (b'{"boundary":"document","tokenizer":null}', r"the metadata is not that of counts \(KeyError\('inputs'\)\)"),
-        (b'{"boundary":"document","tokenizer":null,"inputs":[["a",0]]}', "the metadata is not that of counts"),
         (
-            b'{"boundary":"line","tokenizer":null,"inputs":[]}',
+            b'{"boundary":"document","tokenizer":null,"domain":null}',
+            r"the metadata is not that of counts \(KeyError\('inputs'\)\)",
+        ),
+        (
+            b'{"boundary":"document","tokenizer":null,"domain":null,"inputs":[["a",0]]}',
+            "the metadata is not that of counts",
+        ),
+        (
+            b'{"boundary":"line","tokenizer":null,"domain":null,"inputs":[]}',
             "counts by the boundary rule 'line', known is 'document'",
         ),
-        (b'{"boundary":"document","tokenizer":7,"inputs":[]}', "the tokenizer is 7, no name"),
+        (b'{"boundary":"document","tokenizer":7,"domain":null,"inputs":[]}', "the tokenizer is 7, no name"),
+        (b'{"boundary":"document","tokenizer":null,"domain":7,"inputs":[]}', "the domain is 7, no name"),
     ],
 )
 def test_metadata_of_something_else_are_refused(tmp_path: Path, metadata: bytes, message: str) -> None:
@@ -289,15 +302,16 @@ def test_metadata_of_something_else_are_refused(tmp_path: Path, metadata: bytes,
 
 def test_metadata_name_what_was_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.mlc"
-    counter = counted([[1, 2, 3]], 10, 2, tokenizer="café")
+    counter = counted([[1, 2, 3]], 10, 2, tokenizer="café", domain="web")
     counter.add_input("b", 0, 2)
     counter.add_input("a", 5, 7)
     counter.write(path)
     content = path.read_bytes()
-    (size,) = struct.unpack_from("<Q", content, 64)
-    assert json.loads(content[72 : 72 + size]) == {
+    (size,) = struct.unpack_from("<Q", content, 72)
+    assert json.loads(content[80 : 80 + size]) == {
         "boundary": "document",
         "tokenizer": "café",
+        "domain": "web",
         "inputs": [["a", 5, 7], ["b", 0, 2]],
     }
 

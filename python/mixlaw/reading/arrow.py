@@ -8,7 +8,8 @@ from mixlaw.errors import InputError, require
 from mixlaw.reading.tokenfiles import check_size
 
 # What pyarrow raises on damaged files; its own errors are ValueErrors and OSErrors.
-_UNREADABLE = (OSError, ValueError, NotImplementedError)
+# IndexError: a view of a string that lies outside of its buffer.
+_UNREADABLE = (OSError, ValueError, IndexError, NotImplementedError)
 _FILE_MAGIC = b"ARROW1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
