@@ -24,6 +24,9 @@ CounterSettings settings(std::int64_t vocab_size, std::int64_t order, unsigned t
   return made;
 }
 
+// Takes longer than the 50 ms from which on a StopCheck is asked.
+constexpr std::size_t long_update = test::threads_alone ? 1000000 : 5000000;
+
 // Inputs of so many tokens are counted where they lie.
 constexpr std::size_t most_pending = std::size_t{1} << 23;
 
@@ -89,7 +92,7 @@ void test_a_document_that_is_all_context_adds_nothing() {
 }
 
 void test_an_interrupted_update_changes_nothing() {
-  const Stream stream = test::skewed_stream(5000000, 60000, 700, 4);
+  const Stream stream = test::skewed_stream(long_update, 60000, 700, 4);
   NgramCounter counter(settings(60000, 2, 2));
   const Stream before = test::skewed_stream(1000, 60000, 700, 5);
   counter.update(before.documents(), 0, never);
@@ -164,7 +167,7 @@ void test_several_threads_may_count_at_once() {
 }
 
 void test_waiting_for_a_turn_can_be_interrupted() {
-  const Stream stream = test::skewed_stream(5000000, 60000, 700, 4);
+  const Stream stream = test::skewed_stream(long_update, 60000, 700, 4);
   NgramCounter counter(settings(60000, 2, 1));
   std::atomic<bool> working{false};
   std::atomic<bool> done{false};
@@ -194,7 +197,7 @@ void test_waiting_for_a_turn_can_be_interrupted() {
 }
 
 void test_a_stop_check_may_not_use_its_counter() {
-  const Stream stream = test::skewed_stream(5000000, 60000, 700, 4);
+  const Stream stream = test::skewed_stream(long_update, 60000, 700, 4);
   NgramCounter counter(settings(60000, 2, 1));
   CHECK_THROWS(
       std::runtime_error, "at work on another call of this thread",

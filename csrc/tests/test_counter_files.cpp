@@ -109,9 +109,10 @@ void test_a_limit_of_memory_changes_no_bit() {
     const Folder folder;
     NgramCounter tight(limited(kind, test::threads_alone ? 2 : 1, folder));
     tight.update(stream.documents(), 0, never);
+    check_equal(free, tight);
+    if (test::threads_alone) continue;
     NgramCounter parts(limited(kind, 1, folder));
     update_in_parts(parts, stream, 3);
-    check_equal(free, tight);
     check_equal(free, parts);
     for (const NgramCounter* counter : {&tight, &parts}) {
       const DiskUse use = counter->disk_use();
@@ -349,13 +350,13 @@ void test_an_interrupted_spill_changes_nothing() {
 int main() {
   test_a_limit_of_memory_changes_no_bit();
   if (!mixlaw::test::threads_alone) test_written_bytes_depend_on_the_counts_alone();
-  test_history_that_is_not_counted_yet_can_be_written();
+  if (!mixlaw::test::threads_alone) test_history_that_is_not_counted_yet_can_be_written();
   test_a_file_that_is_read_can_be_counted_on_with();
-  test_files_of_other_counts_are_refused();
+  if (!mixlaw::test::threads_alone) test_files_of_other_counts_are_refused();
   if (!mixlaw::test::threads_alone) test_damage_is_an_error_and_never_a_count();
   if (!mixlaw::test::threads_alone) test_a_disk_that_fails_changes_nothing();
-  test_what_is_saved_is_restored();
-  test_a_restore_that_fails_changes_nothing();
+  if (!mixlaw::test::threads_alone) test_what_is_saved_is_restored();
+  if (!mixlaw::test::threads_alone) test_a_restore_that_fails_changes_nothing();
   test_an_interrupted_spill_changes_nothing();
   return mixlaw::test::finish();
 }
