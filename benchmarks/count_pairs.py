@@ -80,10 +80,7 @@ def mixlaw(task: Task) -> Iterator[Job]:
         # What is left of the cap beside the interpreter and the pages of a chunk is the counter's.
         room = CAP - 1024 * status()["VmRSS"] - 2 * CHUNK
         options: dict[str, Any] = {"memory_limit": room, "spill_dir": folder} if task.capped else {}
-        try:
-            counter = NgramCounter(stream.vocab_size, order=task.order, threads=task.threads, **options)
-        except (TypeError, ValueError) as error:
-            raise RefusalError(str(error).partition("\n")[0]) from error
+        counter = NgramCounter(stream.vocab_size, order=task.order, threads=task.threads, **options)
 
         def run() -> Any:
             if task.capped:
@@ -97,8 +94,8 @@ def mixlaw(task: Task) -> Iterator[Job]:
             found = summary(counter.count_of_counts(task.order))
             if task.order == 2:
                 found |= entropies._asdict()
-            stored = getattr(counter, "count_bytes", None)
-            return found | {"bytes_per_distinct": stored / found["distinct"] if stored else None}
+            counter.iter_counts(task.order)  # which merges all runs into one
+            return found | {"bytes_per_distinct": counter.run_bytes() / found["distinct"]}
 
         yield Job(run, read)
 

@@ -121,8 +121,6 @@ class MappedFile : public Holder {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  const std::string& path() const { return path_; }
-  std::uint64_t size() const { return size_; }
   const std::uint8_t* data() const override { return bytes_; }
 
   void map(int descriptor, std::uint64_t size) {

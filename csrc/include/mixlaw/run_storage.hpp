@@ -27,7 +27,6 @@ class RunStorage {
   std::size_t most_memory() const { return most_memory_; }
   std::size_t in_memory() const { return *memory_; }
   DiskUse disk_use() const { return disk_->use(); }
-  const std::string& folder() const { return folder_; }
 
   std::unique_ptr<RunSink> memory_sink() const { return std::make_unique<MemorySink>(memory_); }
   std::unique_ptr<RunSink> file_sink(const NgramKeys& keys);
