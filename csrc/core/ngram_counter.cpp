@@ -66,7 +66,7 @@ std::uint64_t count_ngrams(const Input& input, std::size_t n, Work& work) {
 constexpr std::size_t piece_tokens = std::size_t{1} << 16;
 
 // The group of a stretch of tokens, by a hash of its length and of what stands at its beginning, middle and end.
-unsigned group_of(const TokenArray& tokens, std::size_t begin, std::size_t end, unsigned groups) {
+unsigned group_of(const TokenArray& tokens, std::size_t begin, std::size_t end, const NgramKeys& keys) {
   constexpr std::size_t sample = 16;
   std::array<std::uint32_t, sample> copy;
   std::uint64_t hash = end - begin;
@@ -79,10 +79,10 @@ unsigned group_of(const TokenArray& tokens, std::size_t begin, std::size_t end, 
   };
   const std::size_t count = std::min(sample, end - begin);
   for (const std::size_t from : {begin, begin + (end - begin - count) / 2, end - count}) {
-    load_tokens(tokens, from, count, std::uint64_t{1} << max_token_bits, copy.data());
+    load_tokens(tokens, from, count, keys.vocab_size, copy.data());
     for (std::size_t i = 0; i < count; ++i) mix(copy[i]);
   }
-  return static_cast<unsigned>(hash % groups);
+  return static_cast<unsigned>(hash % keys.groups);
 }
 
 CounterSettings checked(CounterSettings settings) {
@@ -291,7 +291,7 @@ void NgramCounter::stage_in_groups(const Input& input, Work& work) {
     std::size_t history = input.history(d);
     while (begin < input.end(d)) {
       const std::size_t end = std::min(begin + piece_tokens, input.end(d));
-      pieces[group_of(input.documents.tokens, begin, end, groups)].push_back({begin, end, history});
+      pieces[group_of(input.documents.tokens, begin, end, ngrams_.runs.keys())].push_back({begin, end, history});
       // Short documents take more room as pieces than as tokens.
       tokens += end - begin + history + sizeof(Piece) / sizeof(std::uint32_t);
       if (tokens >= plan_.block_tokens) count();

@@ -113,12 +113,16 @@ void test_a_bad_token_at_the_end_changes_nothing_and_the_first_is_named() {
     stream.tokens[size / 2 + 1000] = 3000;
     stream.tokens[size / 2] = 3000;
     stream.tokens[1000] = 4000;
-    NgramCounter counter(settings(3000, 2, 2));
-    CHECK_THROWS(TokenError, "token 4000 at position 1000 is not below vocab_size 3000",
-                 counter.update(stream.documents(), 0, never));
-    CHECK(counter.total(1, never) == 0);
-    CHECK(counter.counts(1, never)->entries == 0);
-    CHECK(counter.counts(2, never)->entries == 0);
+    for (const std::int64_t groups : {1, 7}) {
+      CounterSettings how = settings(3000, 2, 2);
+      how.groups = groups;
+      NgramCounter counter(how);
+      CHECK_THROWS(TokenError, "token 4000 at position 1000 is not below vocab_size 3000",
+                   counter.update(stream.documents(), 0, never));
+      CHECK(counter.total(1, never) == 0);
+      CHECK(counter.counts(1, never)->entries == 0);
+      CHECK(counter.counts(2, never)->entries == 0);
+    }
   }
 }
 
