@@ -452,6 +452,7 @@ void bind_ngram(py::module_& module) {
           },
           "Bytes that the counts take in their compressed form, in memory and on disk.")
       // What mixlaw.NgramCounter makes files and checkpoints of.
+      .def("_spill", [](NgramCounter& counter) { without_lock([&](const StopCheck& stop) { counter.spill(stop); }); })
       .def("_write",
            [](NgramCounter& counter, const std::string& path, const py::bytes& metadata) {
              const std::string text = metadata;

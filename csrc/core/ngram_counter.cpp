@@ -204,6 +204,13 @@ std::uint64_t NgramCounter::run_bytes(const StopCheck& stop) {
   return bytes;
 }
 
+void NgramCounter::spill(const StopCheck& stop) {
+  Work work(settings_.threads, stop);
+  const Turn turn(*this, work);
+  finish_pending(work);
+  for (Store* store : stores()) store->runs.spill(work);
+}
+
 void NgramCounter::update(const Documents& documents, std::int64_t context, const StopCheck& stop) {
   check_documents(documents);
   const std::size_t size = documents.tokens.size;

@@ -88,6 +88,12 @@ def test_too_small_a_memory_limit_is_bad_input() -> None:
         count_domain(corpus()["a"], VOCAB_SIZE, memory_limit=1000)
 
 
+def test_a_counted_domain_leaves_the_memory_to_the_next(tmp_path: Path) -> None:
+    for folder in (None, tmp_path):
+        counter = count_domain(corpus()["a"], VOCAB_SIZE, memory_limit=100 << 20, checkpoint_dir=folder)
+        assert counter.disk_use()[1] > counter.run_bytes() > 0
+
+
 PROGRAM = """
 import sys
 from mixlaw import load_corpus

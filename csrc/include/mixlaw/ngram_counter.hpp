@@ -73,6 +73,9 @@ class NgramCounter {
   // What the runs of all counts take, in bytes.
   std::uint64_t run_bytes(const StopCheck& stop);
 
+  // Puts all counts into files, so that the counter takes no memory to speak of. Requires a folder.
+  void spill(const StopCheck& stop);
+
   // Counts the n-grams inside the documents. The first `context` tokens of the array are history: they are not counted
   // themselves, but as part of n-grams that end behind them. Throws std::invalid_argument for offsets that are none
   // (check_documents) and unless 0 <= context < order and context <= tokens.size; TokenError for the first token

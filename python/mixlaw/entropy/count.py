@@ -91,4 +91,6 @@ def count_domain(
             bar.update(len(chunk.tokens) - chunk.context)
     if folder is not None:
         counter.checkpoint({"input": domain.fingerprint, "next": "finished"})
+    elif memory_limit is not None:
+        counter._spill()  # the next domain's counter has the limit for itself
     return counter
