@@ -2,7 +2,9 @@
 
 import os
 import re
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ def cluster(marks: Path) -> Iterator[None]:
         num_cpus=3,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"worker_process_setup_hook": prepare},
+        runtime_env={"worker_process_setup_hook": prepare, "py_executable": shlex.quote(sys.executable)},
     )
     yield
     ray.shutdown()

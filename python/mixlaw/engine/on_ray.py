@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shlex
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -165,7 +167,14 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
         if address == "local":
             # Nothing of what is done on this machine alone leaves it.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                # Ray gives it to a shell as it is: a path with a space in it would never start.
+                runtime_env={"py_executable": shlex.quote(sys.executable)},
+            )
         else:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
