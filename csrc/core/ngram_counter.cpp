@@ -209,6 +209,7 @@ void NgramCounter::spill(const StopCheck& stop) {
   const Turn turn(*this, work);
   finish_pending(work);
   for (Store* store : stores()) store->runs.spill(work);
+  known_.reset();
 }
 
 void NgramCounter::update(const Documents& documents, std::int64_t context, const StopCheck& stop) {

@@ -76,6 +76,7 @@ def test_one_domain_is_counted_alone(mixlaw: Callable[..., Any], corpus: Path, t
         (("--domain", "cod"), "no domain 'cod'; did you mean 'code'?"),
         (("--shard", "0/3"), "'0/3' is no shard"),
         (("--shard", "3"), "'3' is no shard"),
+        (("--groups", "5"), "error bars and curve need 8 groups or more"),
         (("--memory", "1XB"), "'1XB' is no size"),
         (("--memory", "1MB"), "memory_limit is 1000000 bytes, but"),
     ],
@@ -107,5 +108,8 @@ def test_what_does_not_belong_together_is_not_merged(mixlaw: Callable[..., Any],
         assert outcome.code == 2
         assert message in outcome.stderr
         assert not (tmp_path / "merged").exists()
+    for words, text in (((web, "--resume", tmp_path), "--resume is for"), ((tmp_path / "no.mlc",), "no such file")):
+        outcome = mixlaw("entropy", *words)
+        assert (outcome.code, text in outcome.stderr) == (2, True)
     outcome = mixlaw("entropy", web, third)
     assert (outcome.code, "another file counts domain 'web'" in outcome.stderr) == (2, True)

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -342,3 +343,36 @@ def test_a_folder_that_is_removed_leaves_the_counts(tmp_path: Path) -> None:
     assert (counter.note, counter.total(1), counter.count_of([3, 4])) == (1, 20, 2)
     counter.write(tmp_path / "saved.mlc")
     assert NgramCounter.read(tmp_path / "saved.mlc").count_of([3, 4]) == 2
+
+
+def test_checkpoints_of_several_threads_leave_a_whole_one(tmp_path: Path) -> None:
+    tokens = np.arange(100, dtype=np.uint8)
+
+    def work(counter: NgramCounter, seed: int) -> None:
+        for step in range(8):
+            counter.update(tokens)
+            counter.checkpoint([seed, step])
+
+    def count() -> None:
+        counter = NgramCounter(100, threads=1, checkpoint_dir=tmp_path)
+        threads = [threading.Thread(target=work, args=(counter, seed)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        counter.checkpoint("done")
+
+    count()
+    again = NgramCounter(100, checkpoint_dir=tmp_path)
+    assert (again.note, again.total(1)) == ("done", 3200)
+
+
+def test_a_folder_that_could_not_be_opened_is_free(tmp_path: Path) -> None:
+    counter = NgramCounter(100, checkpoint_dir=tmp_path)
+    counter.update(np.arange(9, dtype=np.uint8))
+    counter.checkpoint()
+    del counter
+    with pytest.raises(InputError, match="vocab_size") as error:
+        NgramCounter(101, checkpoint_dir=tmp_path)
+    assert NgramCounter(100, checkpoint_dir=tmp_path).total(1) == 9
+    assert error.value is not None

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixlaw import Corpus, InputError, load_corpus
+from mixlaw import Corpus, InputError, NgramCounter, load_corpus
 from mixlaw.corpus import ArraySource, Position, TokenChunk, cut
 from mixlaw.entropy import count
 from mixlaw.entropy.count import count_domain
+from mixlaw.entropy.tabulate import tabulate
 
 VOCAB_SIZE = 300
 
@@ -81,6 +82,35 @@ def test_a_checkpoint_of_other_files_is_refused(tmp_path: Path) -> None:
         count_domain(corpus(fingerprint="other")["a"], VOCAB_SIZE, checkpoint_dir=tmp_path)
     with pytest.raises(InputError, match="with order 2, not 1"):
         count_domain(corpus()["a"], VOCAB_SIZE, order=1, checkpoint_dir=tmp_path)
+
+
+def test_tokens_of_no_file_have_no_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="domain 'a': nothing tells whether its tokens are those of a checkpoint"):
+        count_domain(corpus(fingerprint=None)["a"], VOCAB_SIZE, checkpoint_dir=tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    counter = NgramCounter(VOCAB_SIZE, checkpoint_dir=tmp_path / "a")
+    counter.checkpoint(5)
+    del counter
+    with pytest.raises(InputError, match="not one of a domain"):
+        count_domain(corpus()["a"], VOCAB_SIZE, checkpoint_dir=tmp_path)
+
+
+def test_a_domain_of_dots_stays_in_the_folder(tmp_path: Path) -> None:
+    domain = corpus()["a"]
+    domain.name = ".."
+    count_domain(domain, VOCAB_SIZE, checkpoint_dir=tmp_path / "state")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["%2E%2E"]
+
+
+def test_tables_of_many_domains_leave_their_memory() -> None:
+    counters = {name: count_domain(corpus()["a"], VOCAB_SIZE, groups=8, memory_limit=100 << 20) for name in ("a", "b")}
+    tabulate(counters)
+    for counter in counters.values():
+        assert counter.disk_use()[1] >= counter.run_bytes() > 0
 
 
 def test_too_small_a_memory_limit_is_bad_input() -> None:

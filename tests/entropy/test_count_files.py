@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -357,3 +358,19 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["a.mlc"]
     counter.write(path)
     check_equal(NgramCounter.read(path), counter)
+
+
+def test_inputs_of_counters_that_several_threads_merge_are_all_recorded() -> None:
+    into = NgramCounter(10)
+    others = []
+    for number in range(12):
+        other = counted([[1, 2, 3]], 10, 2)
+        other.add_input(f"file{number}", 0, 3)
+        others.append(other)
+    threads = [threading.Thread(target=into.merge, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(into.inputs) == 12
+    assert into.total(1) == 36

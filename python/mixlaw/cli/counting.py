@@ -26,6 +26,12 @@ class Size(click.ParamType[int]):
         return int(float(match[1]) * unit)
 
 
+def _groups(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if 1 < value < 8:
+        raise click.BadParameter(f"{value}: error bars and curve need 8 groups or more; 1 leaves them out")
+    return value
+
+
 def counting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --groups, --threads, --memory and --resume."""
     for option in (
@@ -45,9 +51,10 @@ def counting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--groups",
             type=click.IntRange(1, 256),
+            callback=_groups,
             default=32,
             show_default=True,
-            help="Groups of documents that are counted apart, for error bars; 1 is several times as fast.",
+            help="Groups of documents that are counted apart, for error bars: 8 or more; 1 is several times as fast.",
         ),
     ):
         command = option(command)

@@ -109,6 +109,8 @@ def entropy(
         raise click.UsageError("--embeddings and --embed-with go with --proxy vne")
     if not corpus:
         raise click.UsageError("Missing argument 'CORPUS'.")
+    if resume is not None and corpus[0].suffix == ".mlc":
+        raise click.UsageError("--resume is for counting a corpus.yaml: count files are counted already")
     if sample_tokens is not None and (resume is not None or corpus[0].suffix == ".mlc"):
         raise click.UsageError(
             "--sample-tokens draws from a corpus.yaml, without --resume: a sample is counted in seconds"
@@ -150,6 +152,8 @@ def _read_counts(files: Sequence[Path], threads: int | None, memory: int | None)
     """Open the count files of all domains."""
     counters: dict[str, NgramCounter] = {}
     for file in files:
+        if not file.exists():
+            raise InputError(f"{file}: there is no such file")
         counter = NgramCounter.read(file, threads=threads, memory_limit=memory)
         if counter.domain is None:
             raise InputError(f"{file}: does not say which domain it counts")

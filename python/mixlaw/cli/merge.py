@@ -16,7 +16,7 @@ SCHEMA = "mixlaw.merge/1"
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -50,7 +50,8 @@ def merge(files: tuple[Path, ...], out: Path, threads: int | None, memory: int |
             merged[counter.domain].merge_file(file)
     out.mkdir(parents=True, exist_ok=True)
     content = {}
-    for name, counter in merged.items():
+    for name in list(merged):
+        counter = merged.pop(name)  # which ends with its turn, and gives its memory back
         path = out / count_file_name(name)
         counter.write(path)
         content[name] = {

@@ -56,9 +56,13 @@ class CheckpointFolder:
             self._lock.close()
             raise InputError(f"{self.folder}: another counter is at work there") from None
 
+    def close(self) -> None:
+        """Leave the folder to others."""
+        self._lock.close()
+
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):  # where the constructor failed
-            self._lock.close()
+            self.close()
 
     def read(self, identity: dict[str, Any]) -> Checkpoint | None:
         """Give the last checkpoint, None if there is none.

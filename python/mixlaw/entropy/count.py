@@ -51,7 +51,16 @@ def count_domain(
         If the domain cannot be read or has a token id outside the vocabulary, an argument is out of range, or the
         checkpoint is of other input; the message names domain, file and place.
     """
-    folder = None if checkpoint_dir is None else os.path.join(checkpoint_dir, quote(domain.name, safe=""))
+    folder = None
+    if checkpoint_dir is not None:
+        if domain.fingerprint is None:
+            raise InputError(
+                f"domain {domain.name!r}: nothing tells whether its tokens are those of a checkpoint, as they are of "
+                "no files of a corpus.yaml: count without checkpoints"
+            )
+        # A name of dots would be another folder.
+        name = domain.name.replace(".", "%2E") if not domain.name.strip(".") else quote(domain.name, safe="")
+        folder = os.path.join(checkpoint_dir, name)
     try:
         counter = NgramCounter(
             vocab_size,
@@ -67,7 +76,9 @@ def count_domain(
         raise
     except ValueError as error:
         raise InputError(str(error)) from error
-    note: dict[str, Any] = counter.note or {"input": domain.fingerprint, "next": None}
+    note: Any = counter.note or {"input": domain.fingerprint, "next": None}
+    if not isinstance(note, dict) or note.keys() != {"input", "next"}:
+        raise InputError(f"{folder} holds a checkpoint that is not one of a domain: choose another folder")
     if note["input"] != domain.fingerprint:
         raise InputError(
             f"{folder} holds counts of domain {domain.name!r} before its files, or how they are read, changed: "

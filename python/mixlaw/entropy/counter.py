@@ -12,6 +12,7 @@ CE      JE - H of the first tokens of those pairs (conditional)        -      na
 import json
 import os
 import tempfile
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,8 @@ class NgramCounter(_core.NgramCounter):
     groups
         Documents are counted in so many groups, from 1 to 256, which a hash of their tokens chooses, so that
         `weighted_counts_of_counts` can tell how the counts vary from document to document. Documents of more than
-        65,536 tokens are divided among groups. It takes several times as much time and room.
+        65,536 tokens are divided among groups. It takes several times as much time and room, and which group a part of
+        a document is in depends on how that document was cut into calls; sums over groups do not.
     threads
         The most threads that one call uses; None takes as many as there are processors to run on.
     memory_limit
@@ -131,7 +133,7 @@ class NgramCounter(_core.NgramCounter):
             raise ValueError("spill_dir and checkpoint_dir cannot both be given: files go to the checkpoint's folder")
         if spill_dir is not None and memory_limit is None:
             raise ValueError("spill_dir without memory_limit would never be used: give both")
-        folder = checkpoint_dir or spill_dir
+        folder = spill_dir if checkpoint_dir is None else os.path.abspath(checkpoint_dir)
         # Where no folder can be written to, a counter that writes none does not mind.
         if folder is None:
             folder = "" if memory_limit is None else tempfile.gettempdir()
@@ -148,10 +150,17 @@ class NgramCounter(_core.NgramCounter):
         self.domain = domain
         self.inputs: tuple[InputRange, ...] = ()
         self.note: Any = None
+        # What is recorded beside the counts changes together with them.
+        self._lock = threading.RLock()
         self._checkpoints = None
         if checkpoint_dir is not None:
-            self._checkpoints = CheckpointFolder(checkpoint_dir)
-            self._resume(self._checkpoints)
+            checkpoints = CheckpointFolder(folder)
+            try:
+                self._resume(checkpoints)
+            except BaseException:
+                checkpoints.close()
+                raise
+            self._checkpoints = checkpoints
 
     def add_input(self, source: str, start: int, stop: int) -> None:
         """Record that [start, stop) of `source` is among the counts, in whatever unit the source is cut by.
@@ -161,7 +170,8 @@ class NgramCounter(_core.NgramCounter):
         InputError
             If some of it is recorded already.
         """
-        self.inputs = joined_inputs((*self.inputs, InputRange(source, start, stop)))
+        with self._lock:
+            self.inputs = joined_inputs((*self.inputs, InputRange(source, start, stop)))
 
     def merge(self, other: _core.NgramCounter) -> None:
         """Add what another counter has counted; the other one is unchanged.
@@ -181,11 +191,12 @@ class NgramCounter(_core.NgramCounter):
         OverflowError
             If a total would exceed 64 bits.
         """
-        inputs = self.inputs
-        if isinstance(other, NgramCounter):
-            inputs = self._merged_inputs(other.tokenizer, other.inputs, "the other counter")
-        super().merge(other)
-        self.inputs = inputs
+        with self._lock:
+            inputs = self.inputs
+            if isinstance(other, NgramCounter):
+                inputs = self._merged_inputs(other.tokenizer, other.inputs, "the other counter")
+            super().merge(other)
+            self.inputs = inputs
 
     def top(self, n: int, k: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
         """Give the `k` most frequent n-grams, most frequent first; equally frequent ones in lexicographic order.
@@ -300,12 +311,13 @@ class NgramCounter(_core.NgramCounter):
             If a total would exceed 64 bits.
         """
         file, record = _open(path)
-        inputs = self._merged_inputs(record.tokenizer, record.inputs, str(path))
-        try:
-            self._add_file(file)
-        except ValueError as error:
-            raise InputError(f"{path}: {error}") from error
-        self.inputs = inputs
+        with self._lock:
+            inputs = self._merged_inputs(record.tokenizer, record.inputs, str(path))
+            try:
+                self._add_file(file)
+            except ValueError as error:
+                raise InputError(f"{path}: {error}") from error
+            self.inputs = inputs
 
     def checkpoint(self, note: Any = None) -> None:
         """Make sure that all counts, and `note`, are on disk: a counter made with the same folder goes on from here.
@@ -326,10 +338,11 @@ class NgramCounter(_core.NgramCounter):
         """
         if self._checkpoints is None:
             raise ValueError("a counter without checkpoint_dir has no checkpoints")
-        saved = self._save()
-        self._checkpoints.write(saved, self._identity(), self.inputs, note)
-        self.note = note
-        self._forget_others(saved)
+        with self._lock:
+            saved = self._save()
+            self._checkpoints.write(saved, self._identity(), self.inputs, note)
+            self.note = note
+            self._forget_others(saved)
 
     def _resume(self, checkpoints: "CheckpointFolder") -> None:
         found = checkpoints.read(self._identity())

@@ -75,7 +75,10 @@ def tabulate(
         If a domain holds no tokens, domains differ in vocabulary or tokenizer, or an argument is out of range.
     """
     _check(counters, estimator, equalize)
-    samples = {name: _sample(counter) for name, counter in counters.items()}
+    samples = {}
+    for name, counter in counters.items():
+        samples[name] = _sample(counter)
+        _leave_memory(counter)
     sizes = _equal_sizes(samples, equalize)
     rows = []
     for name, counter in counters.items():
@@ -86,6 +89,7 @@ def tabulate(
         if equalize is not None:
             row |= _equal(samples[name], sizes[name])
         rows.append(row)
+        _leave_memory(counter)
     columns = set.intersection(*(set(row) for row in rows))
     first = next(iter(counters.values()))
     return EntropyTable(
@@ -120,6 +124,12 @@ def _check(counters: Mapping[str, NgramCounter], estimator: str, equalize: str |
                     f"domains {first[0]!r} and {name!r} have {what} {there!r} and {here!r}: their entropies cannot be "
                     "compared"
                 )
+
+
+def _leave_memory(counter: NgramCounter) -> None:
+    """Where memory is limited, it is for one domain at a time."""
+    if counter.memory_limit is not None:
+        counter._spill()
 
 
 def _sample(counter: NgramCounter) -> _Sample:
