@@ -80,7 +80,7 @@ def cluster(marks: Path) -> Iterator[None]:
 @pytest.fixture
 def local(mixlaw: Callable[..., Any], corpus: Path, tmp_path: Path) -> dict[str, bytes]:
     """Count files of one process."""
-    assert mixlaw("count", corpus, "--out", tmp_path / "local", "--groups", 2).code == 0
+    assert mixlaw("count", corpus, "--out", tmp_path / "local", "--groups", 8).code == 0
     return content(tmp_path / "local")
 
 
@@ -105,7 +105,7 @@ def tasks(corpus: Path) -> int:
 
 
 def count(corpus: Path, out: Path, **options: Any) -> dict[str, dict[str, Any]]:
-    return count_with_ray(read_config(corpus), out, groups=2, task_bytes=TASK, **options)
+    return count_with_ray(read_config(corpus), out, groups=8, task_bytes=TASK, **options)
 
 
 def test_a_cluster_gives_the_bytes_of_one_process(
@@ -151,7 +151,7 @@ def test_a_repeated_call_counts_what_is_new_alone(
     (corpus.parent / "t1.offsets.npy").write_bytes((corpus.parent / "t0.offsets.npy").read_bytes())
     count(corpus, out)
     assert begun(marks) == 3  # the files of that domain, whose count files were cleared away
-    assert mixlaw("count", corpus, "--out", tmp_path / "again", "--groups", 2).code == 0
+    assert mixlaw("count", corpus, "--out", tmp_path / "again", "--groups", 8).code == 0
     assert content(out) == content(tmp_path / "again") != local
 
 
@@ -205,8 +205,8 @@ def test_too_large_a_task_is_announced(corpus: Path, tmp_path: Path, monkeypatch
 def test_the_command_counts_with_ray(
     mixlaw: Callable[..., Any], corpus: Path, local: dict[str, bytes], tmp_path: Path
 ) -> None:
-    here = mixlaw("count", corpus, "--out", tmp_path / "out", "--groups", 2)
-    done = mixlaw("count", corpus, "--out", tmp_path / "out", "--groups", 2, "--engine", "ray", "--task-size", "2KB")
+    here = mixlaw("count", corpus, "--out", tmp_path / "out", "--groups", 8)
+    done = mixlaw("count", corpus, "--out", tmp_path / "out", "--groups", 8, "--engine", "ray", "--task-size", "2KB")
     assert (done.code, done.stdout, done.stderr) == (0, here.stdout, "")
     assert content(tmp_path / "out") == local
 
@@ -217,7 +217,7 @@ def test_files_at_addresses_are_counted_into_an_address(
     address = f"file://{corpus.parent}"
     config = corpus.parent / "addresses.yaml"
     config.write_text(corpus.read_text().replace("'a*", f"'{address}/a*").replace("'t*", f"'{address}/t*"))
-    done = mixlaw("count", config, "--out", f"file://{tmp_path}/out", "--groups", 2, "--engine", "ray")
+    done = mixlaw("count", config, "--out", f"file://{tmp_path}/out", "--groups", 8, "--engine", "ray")
     assert (done.code, done.stderr) == (0, "")
     assert set(content(tmp_path / "out")) == set(local)
     for name in local:
