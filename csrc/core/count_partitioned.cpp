@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -67,14 +66,6 @@ void partition(const Block& block, const NgramKeys& keys, const Grouping& groupi
   for (const auto& sorter : sorters) {
     if (sorter) sorter->finish();
   }
-}
-
-std::vector<Segment> joined(std::vector<std::vector<Segment>> lists) {
-  std::vector<Segment> all;
-  for (auto& list : lists) {
-    all.insert(all.end(), std::make_move_iterator(list.begin()), std::make_move_iterator(list.end()));
-  }
-  return all;
 }
 
 // Counts the pairs of groups, for one thread. Low holds a second token.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -156,14 +155,6 @@ class Rows {
   unsigned low_bits_;
   std::vector<std::unique_ptr<Row<std::uint64_t>>> rows_;
 };
-
-std::vector<Segment> joined(std::vector<std::vector<Segment>> lists) {
-  std::vector<Segment> all;
-  for (auto& list : lists) {
-    all.insert(all.end(), std::make_move_iterator(list.begin()), std::make_move_iterator(list.end()));
-  }
-  return all;
-}
 
 template <class Key>
 Run merge_as(const Sources& sources, const NgramKeys& keys, RunSink& sink, Work& work) {

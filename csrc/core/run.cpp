@@ -12,4 +12,12 @@ void Run::append(std::vector<Segment> more) {
   segments.insert(segments.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
+std::vector<Segment> joined(std::vector<std::vector<Segment>> lists) {
+  std::vector<Segment> all;
+  for (auto& list : lists) {
+    all.insert(all.end(), std::make_move_iterator(list.begin()), std::make_move_iterator(list.end()));
+  }
+  return all;
+}
+
 }  // namespace mixlaw

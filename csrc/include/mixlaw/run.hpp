@@ -64,6 +64,9 @@ struct Run {
 };
 using RunPtr = std::shared_ptr<const Run>;
 
+// The segments of all lists, one list behind the other.
+std::vector<Segment> joined(std::vector<std::vector<Segment>> lists);
+
 // Takes the segments of a run that is being made.
 class RunSink {
  public:

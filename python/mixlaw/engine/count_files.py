@@ -50,9 +50,8 @@ def count_files(
         checkpoint_dir=checkpoint_dir,
         tokenizer=opened.tokenizer,
     )
-    if not counter.inputs:  # those of a finished checkpoint stand there
-        for name, file in zip(names, domain.files, strict=True):
-            counter.add_input(name, 0, os.path.getsize(file))
+    for name, file in zip(names, domain.files, strict=True):
+        counter.add_input(name, 0, os.path.getsize(file))
     return counter
 
 

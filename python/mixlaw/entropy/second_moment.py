@@ -209,6 +209,7 @@ class SecondMoment:
             # Opened here, as `np.load` leaves damaged files open.
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
+        # What numpy and zipfile raise on a truncated or damaged archive.
         except (
             EOFError,
             ValueError,

@@ -100,7 +100,7 @@ class JsonLines:
         read = reader.ReadOptions(use_threads=False, block_size=len(block) + 1)
         try:
             column = reader.read_json(arrow.BufferReader(block), read, parse).column(0)
-        except (ValueError, NotImplementedError):
+        except (ValueError, NotImplementedError):  # no JSON to Arrow: line by line, the place can be named
             return None
         # Objects that go on over several lines, or share one, make another number of rows.
         if len(column) != len(ends) or column.null_count:
