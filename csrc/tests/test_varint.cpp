@@ -1,4 +1,5 @@
 #include <cstdint>
+#include <cstring>
 
 #include "check.hpp"
 #include "mixlaw/ngram_keys.hpp"
@@ -56,6 +57,31 @@ void test_what_is_no_integer_of_the_type_is_refused() {
   CHECK(!get_checked_varint(in, bytes, narrow));
 }
 
+void test_short_entries_are_read_at_once_and_others_left_alone() {
+  for (const std::uint64_t step : {0u, 1u, 127u, 128u, 129u, 16383u, 16384u, 2097151u, 2097152u}) {
+    for (const std::uint64_t count : {1u, 127u, 128u, 16384u}) {
+      // What lies behind an entry must not matter.
+      for (const int behind : {0, 0x7F, 0x80, 0xFF}) {
+        std::uint8_t bytes[2 * max_varint_size<std::uint64_t> + 1];
+        std::memset(bytes, behind, sizeof bytes);
+        std::uint8_t* end = put_varint(put_varint(bytes, step), count);
+        *end = static_cast<std::uint8_t>(behind);
+        const std::uint8_t* in = bytes;
+        std::uint32_t first = 0;
+        std::uint32_t second = 0;
+        if (get_short_entry(in, bytes + sizeof bytes, first, second)) {
+          CHECK(step < 16384 && count < 128);
+          CHECK(first == step && second == count && in == end);
+        } else {
+          CHECK(step >= 16384 || count >= 128);
+          CHECK(in == bytes);
+        }
+        CHECK(!get_short_entry(in, in + 3, first, second));
+      }
+    }
+  }
+}
+
 void test_a_byte_holds_seven_bits() {
   std::uint8_t bytes[max_varint_size<std::uint64_t> + 1];
   CHECK(put_varint(bytes, 0u) == bytes + 1);
@@ -73,6 +99,7 @@ int main() {
   test_values_around_every_power_of_two_survive();
   test_wide_values_survive();
   test_what_is_no_integer_of_the_type_is_refused();
+  test_short_entries_are_read_at_once_and_others_left_alone();
   test_a_byte_holds_seven_bits();
   return mixlaw::test::finish();
 }

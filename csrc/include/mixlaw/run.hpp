@@ -201,9 +201,16 @@ class RunCursor {
       key_ = end_key;
       return;
     }
-    whole_key_ += get_varint<Key>(in_);
+    std::uint32_t step;
+    std::uint32_t count;
+    if (get_short_entry(in_, end_, step, count)) {
+      whole_key_ += step;
+      count_ = count;
+    } else {
+      whole_key_ += get_varint<Key>(in_);
+      count_ = get_varint<std::uint64_t>(in_);
+    }
     key_ = whole_key_ >> shift_;
-    count_ = get_varint<std::uint64_t>(in_);
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace mixlaw {
 
@@ -50,7 +51,25 @@ Value get_varint(const std::uint8_t*& in) {
   return value;
 }
 
-// The same from bytes that nobody vouches for: false if they end too soon or hold no integer of this type.
+// Two integers, of less than 15 and of less than 8 bits, as put_varint wrote them side by side: most entries of a run
+// are such. Moves `in` behind them; false, and `in` stays, if they are larger, or if less than four bytes are left.
+// Takes no branch on how long the first one is, which the processor could not guess.
+inline bool get_short_entry(const std::uint8_t*& in, const std::uint8_t* end, std::uint32_t& first,
+                            std::uint32_t& second) {
+  std::uint32_t word;
+  if (end - in < static_cast<std::ptrdiff_t>(sizeof word)) return false;
+  std::memcpy(&word, in, sizeof word);
+  const std::uint32_t longer = (word >> 7) & 1;
+  const std::uint32_t behind = word >> (8 * longer);
+  if (((word & (longer << 15)) | (behind & 0x8000)) != 0) return false;
+  first = (word & 127) | ((word >> 1) & (0 - longer) & 0x3F80);
+  second = (behind >> 8) & 127;
+  in += 2 + longer;
+  return true;
+}
+
+// The same as get_varint, from bytes that nobody vouches for: false if they end too soon or hold no integer of this
+// type.
 template <class Value>
 bool get_checked_varint(const std::uint8_t*& in, const std::uint8_t* end, Value& value) {
   value = 0;
