@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
+#include "mixlaw/checked_count.hpp"
 #include "mixlaw/row.hpp"
 
 namespace mixlaw {
@@ -64,6 +66,7 @@ void for_each_row(const Sources& sources, Key from, Key to, unsigned low_bits, R
   for (;;) {
     Key least = RunCursor<Key>::end_key;
     for (const RunCursor<Key>& cursor : adding) least = std::min(least, cursor.key());
+    for (const RunCursor<Key>& cursor : taking) least = std::min(least, cursor.key());
     if (least >= to) return;
     const Key base = least & ~low_mask;
     const Key end = std::min<Key>(base + low_mask + 1, to);
@@ -81,7 +84,7 @@ void for_each_row(const Sources& sources, Key from, Key to, unsigned low_bits, R
   }
 }
 
-// Cursors in the order of their keys.
+// Cursors in the order of their keys; of equal keys, the first cursor goes first.
 template <class Key>
 class Tournament {
  public:
@@ -130,8 +133,11 @@ void for_each_entries(const Sources& sources, Key from, Key to, Use&& use) {
   for (Key key = tournament.key(); key < to; key = tournament.key()) {
     std::uint64_t sum = 0;
     do {
-      const std::uint64_t count = tournament.count();
-      sum += tournament.first() < adding ? count : 0 - count;
+      if (tournament.first() < adding) {
+        add_count(sum, tournament.count());
+      } else {
+        subtract_count(sum, tournament.count());
+      }
       tournament.next();
     } while (tournament.key() == key);
     entries[n] = {key, sum};
@@ -190,7 +196,7 @@ class PrefixWriter {
       prefix_ = prefix;
       count_ = 0;
     }
-    count_ += count;
+    add_count(count_, count);
   }
   std::vector<Segment> finish() {
     writer_.write(prefix_, count_);
@@ -228,7 +234,7 @@ Summary summarize_as(const Sources& sources, const NgramKeys& keys, RunSink* sin
         std::uint64_t sum = 0;
         row.drain([&](std::uint64_t count) {
           tally.add(count);
-          sum += count;
+          if (writer) add_count(sum, count);
         });
         if (writer) writer->add(base, sum);
       });
@@ -278,8 +284,9 @@ class GroupCounts {
   // The same group may come several times, and what is taken away may make its count 0 in between.
   void add(unsigned group, std::uint64_t count) {
     if (counts_[group] == 0) present_.push_back(group);
-    counts_[group] += count;
+    add_count(counts_[group], count);
   }
+  void subtract(unsigned group, std::uint64_t count) { subtract_count(counts_[group], count); }
   // Calls use(groups, n) with those whose count is not 0, and empties it.
   template <class Use>
   void drain(Use&& use) {
@@ -320,6 +327,7 @@ std::vector<CountOfCounts> weighted_as(const Sources& sources, const NgramKeys& 
   for (std::size_t r = 0; r < replicates; ++r) {
     for (std::size_t g = 0; g < groups; ++g) by_group[g * replicates + r] = weights[r][g];
   }
+  const std::uint64_t most_weight = *std::max_element(by_group.begin(), by_group.end());
   const std::vector<Key> cuts = cut<Key>(sources, keys, 0);
   std::vector<std::unique_ptr<WeightedTallies>> tallies(work.threads());
   work.for_each(cuts.size() - 1, [&](unsigned worker, std::size_t task) {
@@ -338,11 +346,16 @@ std::vector<CountOfCounts> weighted_as(const Sources& sources, const NgramKeys& 
         if (from < adding) {
           counts.add(sources.plus[from].group, count);
         } else {
-          counts.add(sources.minus[from - adding].group, 0 - count);
+          counts.subtract(sources.minus[from - adding].group, count);
         }
         tournament.next();
       } while (tournament.key() == key);
       counts.drain([&](const unsigned* present, std::size_t n) {
+        std::uint64_t of_all = 0;
+        for (std::size_t i = 0; i < n; ++i) add_count(of_all, counts[present[i]]);
+        if (__builtin_mul_overflow(of_all, most_weight, &of_all)) {
+          throw std::overflow_error("an n-gram is counted too often for such weights");
+        }
         if (n == 1) {
           here.of_group[present[0]].add(counts[present[0]]);
           return;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "mixlaw/block.hpp"
+#include "mixlaw/checked_count.hpp"
 #include "mixlaw/entropy.hpp"
 
 namespace mixlaw {
@@ -520,12 +521,14 @@ std::uint64_t NgramCounter::count_of(const std::vector<std::int64_t>& ngram, con
   const auto sum = [key](const std::vector<RunView>& views) {
     std::uint64_t count = 0;
     for (const RunView& view : views) {
-      for (RunCursor<WideKey> cursor(view, key); cursor.key() == key; cursor.next()) count += cursor.count();
+      for (RunCursor<WideKey> cursor(view, key); cursor.key() == key; cursor.next()) add_count(count, cursor.count());
     }
     return count;
   };
   const Sources found = sources(wanted.order, wanted.order, work);
-  return sum(found.plus) - sum(found.minus);
+  std::uint64_t count = sum(found.plus);
+  subtract_count(count, sum(found.minus));
+  return count;
 }
 
 std::uint64_t NgramCounter::distinct(std::int64_t n, const StopCheck& stop) {

@@ -248,6 +248,57 @@ void test_damage_is_an_error_and_never_a_count() {
   }
 }
 
+// A table of one entry.
+test::TableBytes table_of(TableKind kind, unsigned order, WideKey key, std::uint64_t count) {
+  Bytes bytes(64);
+  bytes.resize(static_cast<std::size_t>(put_varint(put_varint(bytes.data(), key), count) - bytes.data()));
+  return {static_cast<std::uint32_t>(kind), order, {{key, 1, bytes}}};
+}
+
+// Files whose checksums are right but whose history was never counted, or whose counts do not fit.
+void test_files_that_lie_are_refused_by_every_question() {
+  for (const Kind& kind : {Kind{1271, 2}, Kind{2147483648, 2}, Kind{1271, 3}, Kind{50257, 4}, Kind{7, 5}}) {
+    const unsigned bits = token_bits_for(kind.vocab_size);
+    // An n-gram of the same token throughout.
+    const auto key_of = [&](unsigned n, unsigned token) {
+      WideKey key = 0;
+      while (n-- > 0) key = key << bits | token;
+      return key;
+    };
+    const std::uint64_t half = std::uint64_t{1} << 63;
+    for (unsigned n = 1; n < kind.order; ++n) {
+      const auto check = [&](const std::vector<test::TableBytes>& tables, auto error, const std::string& message) {
+        using Error = decltype(error);
+        test::FileBytes file;
+        file.order = kind.order;
+        file.vocab_size = kind.vocab_size;
+        file.totals = {9, 9, 9, 9, 9};
+        for (unsigned above = kind.order; above < 5; ++above) file.totals[above] = 0;
+        file.tables = tables;
+        const Folder folder;
+        test::write_bytes(folder.path("a.mlc"), file.bytes());
+        NgramCounter counter(settings(kind, 1));
+        counter.add_file(open_count_file(folder.path("a.mlc")), never);
+        CHECK_THROWS(Error, message, counter.counts(n, never));
+        CHECK_THROWS(Error, message, counter.distinct(n, never));
+        CHECK_THROWS(Error, message, counter.count_of_counts(n, never));
+        CHECK_THROWS(Error, message, counter.entropy_of(n, never));
+        CHECK_THROWS(Error, message, counter.conditional_entropy_of(n, never));
+        CHECK_THROWS(Error, message, counter.weighted_counts_of_counts(n, false, {{2}}, never));
+        CHECK_THROWS(Error, message, counter.count_of(std::vector<std::int64_t>(n, 3), never));
+      };
+      for (const unsigned counted : {1u, 3u, 5u}) {
+        check({table_of(TableKind::ngrams, kind.order, key_of(kind.order, counted), 4),
+               table_of(TableKind::history, n, key_of(n, 3), counted == 3 ? 5 : 1)},
+              std::invalid_argument(""), "more of an n-gram is history than was counted");
+      }
+      check({table_of(TableKind::ngrams, kind.order, key_of(kind.order, 3), half),
+             table_of(TableKind::tails, n, key_of(n, 3), half)},
+            std::overflow_error(""), "an n-gram is counted too often");
+    }
+  }
+}
+
 void test_a_disk_that_fails_changes_nothing() {
   const auto& [kind, tokens] = sorted_pairs;
   const Stream stream = uniform_stream(tokens, kind.vocab_size, 1271, 3);
@@ -354,6 +405,7 @@ int main() {
   test_a_file_that_is_read_can_be_counted_on_with();
   if (!mixlaw::test::threads_alone) test_files_of_other_counts_are_refused();
   if (!mixlaw::test::threads_alone) test_damage_is_an_error_and_never_a_count();
+  if (!mixlaw::test::threads_alone) test_files_that_lie_are_refused_by_every_question();
   if (!mixlaw::test::threads_alone) test_a_disk_that_fails_changes_nothing();
   if (!mixlaw::test::threads_alone) test_what_is_saved_is_restored();
   if (!mixlaw::test::threads_alone) test_a_restore_that_fails_changes_nothing();

@@ -2,6 +2,7 @@
 #include <memory>
 #include <random>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "check.hpp"
@@ -143,20 +144,96 @@ void test_sums_use_all_64_bits() {
   CHECK((test::counts_of(run) == test::Counts{{3, ~std::uint64_t{0}}}));
 }
 
+// All ways of merging refuse the sources with this error.
+template <class Error>
+void check_refused(const Sources& from, const NgramKeys& keys, const std::string& message) {
+  Work work(2);
+  CHECK_THROWS(Error, message, merged(from, keys, work));
+  CHECK_THROWS(Error, message, tally(from, keys, work));
+  CHECK_THROWS(Error, message, weighted_tallies(from, keys, {{1}}, work));
+  if (keys.order == 1) return;
+  MemorySink sink(make_gauge());
+  CHECK_THROWS(Error, message, summarize(from, keys, sink, work));
+}
+
+// Merged by rows, whole ones and parts, and by a tournament, in 64 and in 128 bits.
+const NgramKeys all_ways[] = {{1, 2},           {1, 50257}, {1, 2147483648}, {2, 63}, {2, 50257},
+                              {2, 2147483648u}, {3, 1271},  {4, 50257},      {5, 2},  {5, 33554432}};
+
 // Only a count file that is wrong can lead there.
-void test_sums_beyond_64_bits_or_below_0_are_refused() {
+void test_sums_beyond_64_bits_are_refused() {
   const std::uint64_t half = std::uint64_t{1} << 63;
-  Work work(1);
-  for (const std::uint64_t vocab_size : {2u, 50257u}) {
-    const NgramKeys keys(1, vocab_size);
+  const std::string message = "an n-gram is counted too often";
+  for (const NgramKeys& keys : all_ways) {
     const std::vector<RunPtr> halves(7, shared_run({{0, half}, {1, half}}));
-    CHECK_THROWS(std::overflow_error, "an n-gram is counted too often", merged(sources_of(halves, keys), keys, work));
-    CHECK_THROWS(std::overflow_error, "an n-gram is counted too often", tally(sources_of(halves, keys), keys, work));
-    for (const test::Counts& history : {test::Counts{{0, 6}}, test::Counts{{1, 1}}}) {
-      CHECK_THROWS(std::invalid_argument, "more of an n-gram is history than was counted",
-                   merged(sources({shared_run({{0, 5}})}, {shared_run(history)}, keys), keys, work));
-    }
+    check_refused<std::overflow_error>(sources_of(halves, keys), keys, message);
+    // Two n-grams of one beginning: it is the beginning that comes too often.
+    if (keys.order == 1) continue;
+    const std::vector<RunPtr> once{shared_run({{0, half}, {1, half}})};
+    Work work(1);
+    CHECK(merged(sources_of(once, keys), keys, work).entries == 2);
+    MemorySink sink(make_gauge());
+    CHECK_THROWS(std::overflow_error, message, summarize(sources_of(once, keys), keys, sink, work));
+    Sources shorter;
+    shorter.add(once, keys, 1);
+    check_refused<std::overflow_error>(shorter, {keys.order - 1, keys.vocab_size}, message);
   }
+}
+
+void test_weighted_sums_beyond_64_bits_are_refused() {
+  const std::uint64_t most_weight = (std::uint64_t{1} << 32) - 1;
+  const std::uint64_t most_count = ~std::uint64_t{0} / most_weight;
+  const NgramKeys keys(2, 4, 2);
+  const WideKey second = WideKey{1} << keys.ngram_bits;
+  Work work(1);
+  const auto weighted = [&](const test::Counts& counts) {
+    std::vector<RunPtr> runs;
+    for (const auto& [key, count] : counts) runs.push_back(shared_run({{key, count}}));
+    Sources from;
+    from.add(runs, keys);
+    return weighted_tallies(from, keys.ungrouped(), {{1, 0}, {most_weight, most_weight}}, work);
+  };
+  // Of one group alone, and of both.
+  CHECK(weighted({{7, most_count}})[1].counts == std::vector<std::uint64_t>{most_count * most_weight});
+  CHECK(weighted({{7, most_count - 1}, {second + 7, 1}})[1].counts ==
+        std::vector<std::uint64_t>{most_count * most_weight});
+  for (const test::Counts& counts :
+       {test::Counts{{7, most_count + 1}}, test::Counts{{second + 7, most_count + 1}},
+        test::Counts{{7, most_count}, {second + 7, 1}}, test::Counts{{7, ~std::uint64_t{0}}, {second + 7, 1}}}) {
+    CHECK_THROWS(std::overflow_error, "an n-gram is counted too often", weighted(counts));
+  }
+}
+
+void test_more_history_than_counts_is_refused() {
+  const std::string message = "more of an n-gram is history than was counted";
+  for (const NgramKeys& keys : all_ways) {
+    if (keys.key_bits < 3) continue;
+    // The same low bits in two rows, where there is more than one.
+    const WideKey low = 1;
+    const WideKey high = (WideKey{1} << (keys.key_bits - 1)) + 1;
+    for (const WideKey counted : {low, high}) {
+      const std::vector<RunPtr> plus{shared_run({{counted, 2}}), shared_run({{counted, 3}})};
+      for (const test::Counts& history :
+           {test::Counts{{low + high - counted, 1}}, test::Counts{{counted, 6}}, test::Counts{{counted - 1, 1}},
+            test::Counts{{counted + 1, 1}}, test::Counts{{low, 5}, {high, 5}}}) {
+        check_refused<std::invalid_argument>(sources(plus, {shared_run(history)}, keys), keys, message);
+      }
+      Work work(1);
+      CHECK(merged(sources(plus, {shared_run({{counted, 5}})}, keys), keys, work).entries == 0);
+    }
+    check_refused<std::invalid_argument>(sources({}, {shared_run({{low, 1}})}, keys), keys, message);
+  }
+}
+
+// A group may not have more history than counts, whatever the others have.
+void test_history_of_another_group_is_refused() {
+  const NgramKeys keys(2, 4, 2);
+  Sources from;
+  from.add({shared_run({{7, 5}})}, keys);
+  from.subtract({shared_run({{(WideKey{1} << keys.ngram_bits) + 7, 1}})}, keys);
+  Work work(1);
+  CHECK_THROWS(std::invalid_argument, "more of an n-gram is history than was counted",
+               weighted_tallies(from, keys.ungrouped(), {{1, 1}}, work));
 }
 
 }  // namespace
@@ -167,6 +244,9 @@ int main() {
   test_what_is_taken_away_goes();
   if (!mixlaw::test::threads_alone) test_a_difference_has_two_sides();
   test_sums_use_all_64_bits();
-  test_sums_beyond_64_bits_or_below_0_are_refused();
+  test_sums_beyond_64_bits_are_refused();
+  test_weighted_sums_beyond_64_bits_are_refused();
+  test_more_history_than_counts_is_refused();
+  test_history_of_another_group_is_refused();
   return mixlaw::test::finish();
 }

@@ -10,7 +10,8 @@
 
 namespace mixlaw {
 
-// Counts that are sums and differences of those in runs. What `minus` holds of an n-gram must be in `plus`.
+// Counts that are sums and differences of those in runs. What is made of them throws std::invalid_argument where
+// `minus` holds more of an n-gram than `plus`, std::overflow_error where a count has more than 64 bits.
 struct Sources {
   std::vector<RunView> plus;
   std::vector<RunView> minus;
@@ -31,7 +32,8 @@ Run merge_runs(const Sources& sources, const NgramKeys& keys, RunSink& sink, Wor
 CountOfCounts tally(const Sources& sources, const NgramKeys& keys, Work& work);
 
 // For every row of `weights`, how often each count occurs if what documents of group g were counted is taken weights[g]
-// times. Rows have as many numbers as there are groups, each below 2^32; the sources are without groups.
+// times. Rows have as many numbers as there are groups, each below 2^32; the sources are without groups. Throws
+// std::overflow_error as well where a count, taken as often as the largest weight says, has more than 64 bits.
 std::vector<CountOfCounts> weighted_tallies(const Sources& sources, const NgramKeys& keys,
                                             const std::vector<std::vector<std::uint64_t>>& weights, Work& work);
 
