@@ -209,7 +209,7 @@ void NgramCounter::spill(const StopCheck& stop) {
   Work work(settings_.threads, stop);
   const Turn turn(*this, work);
   finish_pending(work);
-  for (Store* store : stores()) store->runs.spill(work);
+  for (Store* store : stores()) store->runs.spill(FileLife::nameless, work);
   known_.reset();
 }
 
@@ -375,7 +375,6 @@ void NgramCounter::finish_pending(Work& work) {
   count_pending(work);
   pending_ = {};
   pairs_ = {};
-  settle(work);
 }
 
 // Keeps the committed runs few, and within the memory that they may take.
@@ -393,7 +392,7 @@ void NgramCounter::relieve(Work& work) {
       }
     }
     if (heaviest->in_memory() == 0) return;
-    heaviest->spill(work);
+    heaviest->spill(storage_.life(), work);
   }
 }
 
@@ -484,7 +483,7 @@ const NgramCounter::Known& NgramCounter::known(Work& work) {
     if (longest.groups > 1) ngrams_.runs.merge(work);
     std::uint64_t bytes = 0;
     for (const RunPtr& run : ngrams_.runs.runs()) bytes += run->bytes;
-    const auto sink = storage_.sink(bytes, stored_keys(longest.order - 1));
+    const auto sink = storage_.sink(bytes, stored_keys(longest.order - 1), FileLife::nameless);
     Summary summary = summarize(sources_of(ngrams_.runs.runs(), longest), longest, *sink, work);
     found.counts = std::move(summary.counts);
     found.prefixes = std::make_shared<const Run>(std::move(summary.prefixes));
@@ -505,7 +504,7 @@ RunPtr NgramCounter::counts(std::int64_t n, const StopCheck& stop) {
   const Sources found = sources(wanted.order, wanted.order, work);
   std::uint64_t bytes = 0;
   for (const RunView& view : found.plus) bytes += view.run->bytes;
-  const auto sink = storage_.sink(bytes, wanted);
+  const auto sink = storage_.sink(bytes, wanted, FileLife::nameless);
   return std::make_shared<const Run>(merge_runs(found, wanted, *sink, work));
 }
 

@@ -39,7 +39,7 @@ void RunStack::compact(Work& work) {
         (alike.size() < fan_in && size_class(*run) == wanted ? alike : others).push_back(run);
       }
       if (alike.size() < fan_in) break;
-      others.push_back(storage_.merge(alike, keys_, work));
+      others.push_back(storage_.merge(alike, keys_, storage_.life(), work));
       runs_ = std::move(others);
     }
   }
@@ -47,27 +47,27 @@ void RunStack::compact(Work& work) {
 
 RunPtr RunStack::merge(Work& work) {
   if (runs_.empty()) return std::make_shared<const Run>();
-  if (runs_.size() > 1) runs_ = {storage_.merge(runs_, keys_, work)};
+  if (runs_.size() > 1) runs_ = {storage_.merge(runs_, keys_, FileLife::nameless, work)};
   return runs_.front();
 }
 
 template <class Wanted>
-void RunStack::merge_into_file(Wanted&& wanted, Work& work) {
+void RunStack::merge_into_file(Wanted&& wanted, FileLife life, Work& work) {
   std::vector<RunPtr> chosen;
   std::vector<RunPtr> others;
   for (const RunPtr& run : runs_) (wanted(*run) ? chosen : others).push_back(run);
   if (chosen.empty()) return;
-  const auto sink = storage_.file_sink(keys_);
+  const auto sink = storage_.file_sink(keys_, life);
   others.push_back(std::make_shared<const Run>(merge_runs(sources_of(chosen, keys_), keys_, *sink, work)));
   runs_ = std::move(others);
 }
 
-void RunStack::spill(Work& work) {
-  merge_into_file([](const Run& run) { return run.in_memory; }, work);
+void RunStack::spill(FileLife life, Work& work) {
+  merge_into_file([](const Run& run) { return run.in_memory; }, life, work);
 }
 
 void RunStack::save(Work& work) {
-  merge_into_file([this](const Run& run) { return !storage_.holds(run.file); }, work);
+  merge_into_file([this](const Run& run) { return !storage_.holds(run.file); }, FileLife::lasting, work);
 }
 
 }  // namespace mixlaw

@@ -24,15 +24,15 @@ std::uint64_t total_bytes(const std::vector<RunPtr>& runs) {
 RunStorage::RunStorage(std::size_t most_memory, std::string folder, FileLife life)
     : most_memory_(most_memory), folder_(std::move(folder)), life_(life) {}
 
-std::unique_ptr<RunSink> RunStorage::file_sink(const NgramKeys& keys) {
+std::unique_ptr<RunSink> RunStorage::file_sink(const NgramKeys& keys, FileLife life) {
   // Several processes may use one folder for files that lose their names at once.
   const std::string prefix =
       folder_ + "/" + (life_ == FileLife::lasting ? lasting_prefix : "mixlaw-" + std::to_string(getpid()) + "-");
   for (;;) {
     const std::string path = prefix + std::to_string(next_++) + ".mlc";
     try {
-      auto sink = std::make_unique<FileSink>(path, keys, life_, disk_);
-      if (life_ == FileLife::lasting) files_.push_back(path);
+      auto sink = std::make_unique<FileSink>(path, keys, life, disk_);
+      if (life == FileLife::lasting) files_.push_back(path);
       return sink;
     } catch (const FileError& error) {
       if (error.code().value() != EEXIST) throw;
@@ -40,20 +40,20 @@ std::unique_ptr<RunSink> RunStorage::file_sink(const NgramKeys& keys) {
   }
 }
 
-std::unique_ptr<RunSink> RunStorage::sink(std::uint64_t most_bytes, const NgramKeys& keys) {
+std::unique_ptr<RunSink> RunStorage::sink(std::uint64_t most_bytes, const NgramKeys& keys, FileLife life) {
   if (!limited() || in_memory() + most_bytes <= most_memory_) return memory_sink();
-  return file_sink(keys);
+  return file_sink(keys, life);
 }
 
-RunPtr RunStorage::merge(const std::vector<RunPtr>& runs, const NgramKeys& keys, Work& work) {
+RunPtr RunStorage::merge(const std::vector<RunPtr>& runs, const NgramKeys& keys, FileLife life, Work& work) {
   if (runs.empty()) return std::make_shared<const Run>();
   if (runs.size() == 1) return runs.front();
-  const auto to = sink(total_bytes(runs), keys);
+  const auto to = sink(total_bytes(runs), keys, life);
   return std::make_shared<const Run>(merge_runs(sources_of(runs, keys), keys, *to, work));
 }
 
 RunPtr RunStorage::copy(const RunPtr& run, const NgramKeys& keys, Work& work) {
-  const auto to = sink(run->bytes, keys);
+  const auto to = sink(run->bytes, keys, life_);
   return std::make_shared<const Run>(merge_runs(sources_of({run}, keys), keys, *to, work));
 }
 

@@ -29,6 +29,7 @@ def main(tokens: str, folder: str, out: str, call: int, calls_a_checkpoint: int,
         counter.add_input("tokens", start, stop)
         if number % calls_a_checkpoint == 0:
             counter.checkpoint(stop)
+            counter.entropies()  # merges what the checkpoint names
     counter.write(out)
 
 

@@ -301,11 +301,49 @@ def test_files_of_an_interrupted_process_are_removed_and_others_are_not(tmp_path
     for token in range(20):
         counter.update(np.array([token % 10, 1, 2]))
         counter.checkpoint(token)
-        names = {
-            name for table in json.loads((tmp_path / "manifest.json").read_text())["tables"] for name in table["files"]
-        }
+        names = named(tmp_path)
         assert {path.name for path in tmp_path.glob("*.mlc")} == {*names, "other.mlc"}
         assert counter.disk_use()[1] == sum((tmp_path / name).stat().st_size for name in names)
+
+
+def named(folder: Path) -> set[str]:
+    """Files of the last checkpoint."""
+    tables = json.loads((folder / "manifest.json").read_text())["tables"]
+    return {name for table in tables for name in table["files"]}
+
+
+@pytest.mark.parametrize(("memory_limit", "groups"), [(None, 1), (None, 3), (20 << 20, 1), (20 << 20, 3)])
+def test_questions_leave_no_files(tmp_path: Path, memory_limit: int | None, groups: int) -> None:
+    settings: dict[str, Any] = {"vocab_size": 2**31, "groups": groups, "threads": 1, "memory_limit": memory_limit}
+    counter = NgramCounter(checkpoint_dir=tmp_path / "counts", **settings)
+    whole = NgramCounter(2**31, groups=groups, threads=1)
+    rng = np.random.default_rng(0)
+    for note in range(4):
+        tokens = rng.integers(0, 2**31, 600_000, dtype=np.uint32)
+        for piece in np.split(tokens, 3):
+            counter.update(piece)
+            whole.update(piece)
+        counter.checkpoint(note)
+        manifest = (tmp_path / "counts" / "manifest.json").read_bytes()
+        assert counter.entropies() == whole.entropies()
+        counter.count_of([1, 2])
+        next(counter.iter_counts(1))
+        next(counter.iter_counts(2))
+        counter.weighted_counts_of_counts(1, [[1] * groups])
+        counter.write(tmp_path / "out.mlc")
+        counter._spill() if memory_limit else counter.run_bytes()
+        files = {path.name for path in (tmp_path / "counts").iterdir()}
+        assert files == {"lock", "manifest.json", *named(tmp_path / "counts")}
+        assert manifest == (tmp_path / "counts" / "manifest.json").read_bytes()
+    whole.write(tmp_path / "whole.mlc")
+    # What was merged since, and is counted from here on, is not needed.
+    counter.update(tokens)
+    counter.entropies()
+    shutil.copytree(tmp_path / "counts", tmp_path / "killed")
+    again = NgramCounter(checkpoint_dir=tmp_path / "killed", **settings)
+    assert again.note == 3
+    again.write(tmp_path / "out.mlc")
+    assert (tmp_path / "out.mlc").read_bytes() == (tmp_path / "whole.mlc").read_bytes()
 
 
 def test_a_checkpoint_of_nothing_and_of_a_merge_are_whole(tmp_path: Path) -> None:

@@ -30,16 +30,16 @@ class RunStack {
   // Merges runs until fewer than fan_in are left of any size class, so that every count is merged about log8(runs)
   // times.
   void compact(Work& work);
-  // Merges all runs into one and gives it.
+  // Merges all runs into one and gives it, to answer a question.
   RunPtr merge(Work& work);
   // Merges all runs that are in memory into a file.
-  void spill(Work& work);
+  void spill(FileLife life, Work& work);
   // Merges all runs that are not in lasting files of the storage into one.
   void save(Work& work);
 
  private:
   template <class Wanted>
-  void merge_into_file(Wanted&& wanted, Work& work);
+  void merge_into_file(Wanted&& wanted, FileLife life, Work& work);
 
   NgramKeys keys_;
   RunStorage& storage_;

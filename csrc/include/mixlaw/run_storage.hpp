@@ -20,21 +20,23 @@ namespace mixlaw {
 class RunStorage {
  public:
   // Runs in memory hold at most so many bytes together, as far as this class decides; further ones become files in
-  // `folder`, which a process that ends leaves behind if they are lasting.
+  // `folder`. `life` is that of files whose counts may come to be saved: a process that ends leaves lasting ones
+  // behind. What is only made to answer a question goes to nameless files.
   RunStorage(std::size_t most_memory, std::string folder, FileLife life);
 
   bool limited() const { return most_memory_ != std::numeric_limits<std::size_t>::max(); }
   std::size_t most_memory() const { return most_memory_; }
   std::size_t in_memory() const { return *memory_; }
+  FileLife life() const { return life_; }
   DiskUse disk_use() const { return disk_->use(); }
 
   std::unique_ptr<RunSink> memory_sink() const { return std::make_unique<MemorySink>(memory_); }
-  std::unique_ptr<RunSink> file_sink(const NgramKeys& keys);
+  std::unique_ptr<RunSink> file_sink(const NgramKeys& keys, FileLife life);
   // In memory if a run of so many bytes fits there.
-  std::unique_ptr<RunSink> sink(std::uint64_t most_bytes, const NgramKeys& keys);
+  std::unique_ptr<RunSink> sink(std::uint64_t most_bytes, const NgramKeys& keys, FileLife life);
 
   // All counts of the runs in one run.
-  RunPtr merge(const std::vector<RunPtr>& runs, const NgramKeys& keys, Work& work);
+  RunPtr merge(const std::vector<RunPtr>& runs, const NgramKeys& keys, FileLife life, Work& work);
 
   // The run in bytes of our own.
   RunPtr copy(const RunPtr& run, const NgramKeys& keys, Work& work);
