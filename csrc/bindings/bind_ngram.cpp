@@ -40,6 +40,14 @@ auto without_lock(Call&& call) {
   }
 }
 
+// A method of the counter that takes these arguments and a StopCheck, called without the interpreter lock.
+template <class... Arguments, class Method>
+auto unlocked(Method method) {
+  return [method](NgramCounter& counter, Arguments... arguments) {
+    return without_lock([&](const StopCheck& stop) { return (counter.*method)(arguments..., stop); });
+  };
+}
+
 py::array_t<std::uint64_t> as_array(const std::vector<std::uint64_t>& values) {
   return py::array_t<std::uint64_t>(static_cast<py::ssize_t>(values.size()), values.data());
 }
@@ -59,7 +67,7 @@ py::tuple read_rows(CountsReader& reader, std::size_t rows, unsigned threads) {
 
 CountsReader reader_of(NgramCounter& counter, std::int64_t n) {
   const NgramKeys keys = counter.keys(n);
-  return {without_lock([&](const StopCheck& stop) { return counter.counts(n, stop); }), keys};
+  return {unlocked<std::int64_t>(&NgramCounter::counts)(counter, n), keys};
 }
 
 // Gives counts in pieces of so many rows, as they were when it was made.
@@ -136,7 +144,7 @@ CountsIterator iter_counts(NgramCounter& counter, std::int64_t n, std::int64_t r
 }
 
 py::tuple count_of_counts(NgramCounter& counter, std::int64_t n) {
-  const CountOfCounts found = without_lock([&](const StopCheck& stop) { return counter.count_of_counts(n, stop); });
+  const CountOfCounts found = unlocked<std::int64_t>(&NgramCounter::count_of_counts)(counter, n);
   return py::make_tuple(as_array(found.counts), as_array(found.how_many));
 }
 
@@ -181,7 +189,7 @@ NgramCounter::Saved as_saved(const py::tuple& saved) {
 }
 
 py::tuple entropies(NgramCounter& counter) {
-  const Entropies found = without_lock([&](const StopCheck& stop) { return counter.entropies(stop); });
+  const Entropies found = unlocked(&NgramCounter::entropies)(counter);
   return py::make_tuple(found.shannon, found.joint, found.conditional);
 }
 
@@ -396,48 +404,20 @@ void bind_ngram(py::module_& module) {
                              "Bytes of memory that the counter may take; None where there is no limit.")
       .def("update", &update, py::arg("tokens"), py::arg("offsets") = py::none(), py::kw_only(), integer("context") = 0,
            update_doc)
-      .def(
-          "merge",
-          [](NgramCounter& counter, NgramCounter& other) {
-            without_lock([&](const StopCheck& stop) { counter.merge(other, stop); });
-          },
-          py::arg("other"), merge_doc)
+      .def("merge", unlocked<NgramCounter&>(&NgramCounter::merge), py::arg("other"), merge_doc)
       .def("counts", &counts, integer("n"), counts_doc)
       .def("iter_counts", &iter_counts, integer("n"), integer("rows") = std::int64_t{1} << 20, iter_counts_doc)
-      .def(
-          "total",
-          [](NgramCounter& counter, std::int64_t n) {
-            return without_lock([&](const StopCheck& stop) { return counter.total(n, stop); });
-          },
-          integer("n"), total_doc)
-      .def(
-          "distinct",
-          [](NgramCounter& counter, std::int64_t n) {
-            return without_lock([&](const StopCheck& stop) { return counter.distinct(n, stop); });
-          },
-          integer("n"), distinct_doc)
+      .def("total", unlocked<std::int64_t>(&NgramCounter::total), integer("n"), total_doc)
+      .def("distinct", unlocked<std::int64_t>(&NgramCounter::distinct), integer("n"), distinct_doc)
       .def("count_of_counts", &count_of_counts, integer("n"), count_of_counts_doc)
       .def("weighted_counts_of_counts", &weighted_counts_of_counts, integer("n"), py::arg("weights"), py::kw_only(),
            py::arg("prefixes") = false, weighted_counts_of_counts_doc)
       .def("entropies", &entropies)
-      .def(
-          "count_of",
-          [](NgramCounter& counter, const std::vector<std::int64_t>& ngram) {
-            return without_lock([&](const StopCheck& stop) { return counter.count_of(ngram, stop); });
-          },
-          py::arg("ngram"), count_of_doc)
-      .def(
-          "entropy",
-          [](NgramCounter& counter, std::int64_t n) {
-            return without_lock([&](const StopCheck& stop) { return counter.entropy_of(n, stop); });
-          },
-          integer("n"), entropy_doc)
-      .def(
-          "conditional_entropy",
-          [](NgramCounter& counter, std::int64_t n) {
-            return without_lock([&](const StopCheck& stop) { return counter.conditional_entropy_of(n, stop); });
-          },
-          integer("n"), conditional_entropy_doc)
+      .def("count_of", unlocked<const std::vector<std::int64_t>&>(&NgramCounter::count_of), py::arg("ngram"),
+           count_of_doc)
+      .def("entropy", unlocked<std::int64_t>(&NgramCounter::entropy_of), integer("n"), entropy_doc)
+      .def("conditional_entropy", unlocked<std::int64_t>(&NgramCounter::conditional_entropy_of), integer("n"),
+           conditional_entropy_doc)
       .def(
           "disk_use",
           [](const NgramCounter& counter) {
@@ -445,36 +425,20 @@ void bind_ngram(py::module_& module) {
             return py::make_tuple(use.written, use.now, use.peak);
           },
           disk_use_doc)
-      .def(
-          "run_bytes",
-          [](NgramCounter& counter) {
-            return without_lock([&](const StopCheck& stop) { return counter.run_bytes(stop); });
-          },
-          "Bytes that the counts take in their compressed form, in memory and on disk.")
+      .def("run_bytes", unlocked(&NgramCounter::run_bytes),
+           "Bytes that the counts take in their compressed form, in memory and on disk.")
       // What mixlaw.NgramCounter makes files and checkpoints of.
-      .def("_spill", [](NgramCounter& counter) { without_lock([&](const StopCheck& stop) { counter.spill(stop); }); })
-      .def("_write",
-           [](NgramCounter& counter, const std::string& path, const py::bytes& metadata) {
-             const std::string text = metadata;
-             without_lock([&](const StopCheck& stop) { counter.write(path, text, stop); });
-           })
-      .def("_add_file",
-           [](NgramCounter& counter, const CountFile& file) {
-             without_lock([&](const StopCheck& stop) { counter.add_file(file, stop); });
-           })
-      .def("_save",
-           [](NgramCounter& counter) {
-             return as_tuple(without_lock([&](const StopCheck& stop) { return counter.save(stop); }));
-           })
+      .def("_spill", unlocked(&NgramCounter::spill))
+      .def("_write", unlocked<const std::string&, const std::string&>(&NgramCounter::write))
+      .def("_add_file", unlocked<const CountFile&>(&NgramCounter::add_file))
+      .def("_save", [](NgramCounter& counter) { return as_tuple(unlocked(&NgramCounter::save)(counter)); })
       .def("_forget_others",
            [](NgramCounter& counter, const py::tuple& saved) {
-             const NgramCounter::Saved those = as_saved(saved);
-             without_lock([&](const StopCheck& stop) { counter.forget_others(those, stop); });
+             unlocked<const NgramCounter::Saved&> (&NgramCounter::forget_others)(counter, as_saved(saved));
            })
       .def("_restore",
            [](NgramCounter& counter, const py::tuple& saved) {
-             const NgramCounter::Saved those = as_saved(saved);
-             without_lock([&](const StopCheck& stop) { counter.restore(those, stop); });
+             unlocked<const NgramCounter::Saved&> (&NgramCounter::restore)(counter, as_saved(saved));
            })
       .def("__repr__", [](const NgramCounter& counter) {
         return "NgramCounter(vocab_size=" + std::to_string(counter.vocab_size()) +
