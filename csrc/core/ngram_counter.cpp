@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "counter_turn.hpp"
+#include "mixlaw/kernels.hpp"
 
 namespace mixlaw {
 namespace {
@@ -39,6 +40,7 @@ NgramCounter::NgramCounter(const CounterSettings& settings)
       plan_(make_plan(settings_.memory_limit, settings_.threads, stored_keys(static_cast<unsigned>(settings_.order)))),
       storage_(plan_.run_bytes, settings_.folder, settings_.file_life),
       ngrams_(stored_keys(static_cast<unsigned>(settings_.order)), storage_) {
+  kernels();  // an error here rather than in a count
   for (unsigned n = 1; n < settings_.order; ++n) {
     tails_.emplace_back(stored_keys(n), storage_);
     history_.emplace_back(stored_keys(n), storage_);

@@ -18,11 +18,11 @@ struct CountOfCounts {
 class CountTally {
  public:
   // Counts of 0 are passed over.
-  void add(std::uint64_t count) {
+  void add(std::uint64_t count, std::uint64_t how_many = 1) {
     if (count < table_size) {
-      ++table_[count];
+      table_[count] += how_many;
     } else {
-      ++large_[count];
+      large_[count] += how_many;
     }
   }
 

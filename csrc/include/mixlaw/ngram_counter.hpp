@@ -60,7 +60,8 @@ class NgramCounter {
   // n-grams counted, repeated ones each time; n = 1, 2, ...; 0 above the order.
   using Totals = std::array<std::uint64_t, max_order>;
 
-  // Throws std::invalid_argument for an order or vocabulary out of range, or too small a memory limit.
+  // Throws std::invalid_argument for an order or vocabulary out of range, or too small a memory limit, and as
+  // kernels() does.
   explicit NgramCounter(const CounterSettings& settings);
 
   std::int64_t vocab_size() const { return settings_.vocab_size; }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@ class Row {
       : counts_(std::size_t{1} << low_bits),
         touched_(counts_.size() + 1),  // one more, since `add` writes before it knows
         sorted_(counts_.size() + 4),   // four more, since sort_touched writes four at once
+        values_(counts_.size()),
         words_((counts_.size() + 63) / 64),
         bits_(words_.size()),
         summary_((words_.size() + 63) / 64) {}
@@ -69,12 +71,23 @@ class Row {
   template <class Key>
   void write(RunWriter<Key>& writer, Key base) {
     sort_touched();
-    const std::uint32_t* const sorted = sorted_.data();
+    std::uint32_t* const lows = sorted_.data();
+    std::uint32_t* const values = values_.data();
     Count* const counts = counts_.data();
-    writer.write_each(used_, [=](std::size_t i) {
-      const std::uint32_t low = sorted[i];
-      return Entry<Key>{base + low, std::exchange(counts[low], 0)};
-    });
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < used_; ++i) {
+      const std::uint32_t low = lows[i];
+      const Count count = std::exchange(counts[low], 0);
+      if (count > std::numeric_limits<std::uint32_t>::max()) {
+        writer.write_row(base, lows, values, std::exchange(n, 0));
+        writer.write(base + low, count);
+        continue;
+      }
+      lows[n] = low;
+      values[n] = static_cast<std::uint32_t>(count);
+      n += static_cast<std::size_t>(count != 0);
+    }
+    writer.write_row(base, lows, values, n);
     used_ = 0;
   }
 
@@ -125,6 +138,7 @@ class Row {
   std::vector<std::uint32_t> touched_;
   std::size_t used_ = 0;
   std::vector<std::uint32_t> sorted_;
+  std::vector<std::uint32_t> values_;   // the counts of sorted_
   std::vector<std::uint64_t> words_;    // bit `low` set: the key is in use
   std::vector<std::uint8_t> bits_;      // how many are set in each word
   std::vector<std::uint64_t> summary_;  // bit w set: words_[w] is not 0

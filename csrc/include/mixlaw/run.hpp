@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "mixlaw/kernels.hpp"
 #include "mixlaw/ngram_keys.hpp"
 #include "mixlaw/varint.hpp"
 
@@ -108,6 +109,20 @@ class RunWriter {
   }
   void write(Key key, std::uint64_t count) {
     write_each(1, [=](std::size_t) { return Entry<Key>{key, count}; });
+  }
+
+  // Writes the entries of keys base + lows[0], ..., base + lows[n - 1], whose counts are at least 1.
+  void write_row(Key base, const std::uint32_t* lows, const std::uint32_t* counts, std::size_t n) {
+    for (std::size_t from = 0; from < n;) {
+      const std::size_t to = from + std::min(n - from, stretch);
+      // The first makes room for the others.
+      write(base + lows[from], counts[from]);
+      if (++from == to) continue;
+      end_ = kernels().put_entries(end_, lows + from, counts + from, to - from);
+      previous_ = base + lows[to - 1];
+      entries_ += to - from;
+      from = to;
+    }
   }
 
   // Gives the segments away and begins anew.

@@ -11,9 +11,10 @@ namespace mixlaw {
 template <class Value>
 inline constexpr std::size_t max_varint_size = (8 * sizeof(Value) + 6) / 7;
 
-// Writes `value` at `out` and returns the byte behind it. May scribble on one byte behind that.
+// Writes `value` at `out` and returns the byte behind it. May scribble on one byte behind that. Inlined always, for
+// kernels are compiled for several machines.
 template <class Value>
-std::uint8_t* put_varint(std::uint8_t* out, Value value) {
+__attribute__((always_inline)) inline std::uint8_t* put_varint(std::uint8_t* out, Value value) {
   if (value < (1u << 14)) {
     // One byte or two, without a branch that the processor would have to guess.
     const auto longer = static_cast<unsigned>(value >= 128);

@@ -1,0 +1,2 @@
+#define MIXLAW_LEVEL avx2
+#include "level.hpp"

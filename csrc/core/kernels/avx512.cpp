@@ -1,0 +1,2 @@
+#define MIXLAW_LEVEL avx512
+#include "level.hpp"

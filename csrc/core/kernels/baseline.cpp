@@ -1,0 +1,2 @@
+#define MIXLAW_LEVEL baseline
+#include "level.hpp"
