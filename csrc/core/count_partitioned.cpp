@@ -101,15 +101,27 @@ class GroupCounter {
     const unsigned token_bits = token_bits_;
     const std::uint32_t row_mask = ~std::uint32_t{0} >> token_bits;
     const auto row_of = [=](std::uint32_t packed) { return ((packed >> token_bits) - first) & row_mask; };
-    ends_.assign(last - first, 0);
+    // A few rows are counted in four tables in turn: pairs of one row often follow each other, and each would have to
+    // wait for the count of the one before.
+    const std::size_t rows = last - first;
+    const std::size_t apart = rows <= 1024 ? rows : 0;
+    ends_.assign(rows + 3 * apart, 0);
     std::uint32_t* const ends = ends_.data();
     std::size_t total = 0;
     pairs.for_each_chunk(group, [&](const std::uint32_t* packed, std::size_t n) {
       total += n;
-      for (std::size_t i = 0; i < n; ++i) ++ends[row_of(packed[i])];
+      std::size_t i = 0;
+      for (; i + 4 <= n; i += 4) {
+        for (std::size_t table = 0; table < 4; ++table) ++ends[table * apart + row_of(packed[i + table])];
+      }
+      for (; i < n; ++i) ++ends[row_of(packed[i])];
     });
     std::uint32_t sum = 0;
-    for (std::uint32_t& end : ends_) end = std::exchange(sum, sum + end);
+    for (std::size_t row = 0; row < rows; ++row) {
+      std::uint32_t size = ends[row];
+      if (apart > 0) size += ends[apart + row] + ends[2 * apart + row] + ends[3 * apart + row];
+      ends[row] = std::exchange(sum, sum + size);
+    }
     if (seconds_.size() < total) seconds_.resize(total);
     Low* const seconds = seconds_.data();
     pairs.for_each_chunk(group, [&](const std::uint32_t* packed, std::size_t n) {

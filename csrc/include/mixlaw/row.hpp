@@ -21,7 +21,6 @@ class Row {
       : counts_(std::size_t{1} << low_bits),
         touched_(counts_.size() + 1),  // one more, since `add` writes before it knows
         sorted_(counts_.size() + 4),   // four more, since sort_touched writes four at once
-        values_(counts_.size()),
         words_((counts_.size() + 63) / 64),
         bits_(words_.size()),
         summary_((words_.size() + 63) / 64) {}
@@ -72,7 +71,7 @@ class Row {
   void write(RunWriter<Key>& writer, Key base) {
     sort_touched();
     std::uint32_t* const lows = sorted_.data();
-    std::uint32_t* const values = values_.data();
+    std::uint32_t* const values = touched_.data();  // not needed any more
     Count* const counts = counts_.data();
     std::size_t n = 0;
     for (std::size_t i = 0; i < used_; ++i) {
@@ -138,7 +137,6 @@ class Row {
   std::vector<std::uint32_t> touched_;
   std::size_t used_ = 0;
   std::vector<std::uint32_t> sorted_;
-  std::vector<std::uint32_t> values_;   // the counts of sorted_
   std::vector<std::uint64_t> words_;    // bit `low` set: the key is in use
   std::vector<std::uint8_t> bits_;      // how many are set in each word
   std::vector<std::uint64_t> summary_;  // bit w set: words_[w] is not 0
