@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "counter_turn.hpp"
+#include "mixlaw/copy_run.hpp"
 #include "mixlaw/ngram_counter.hpp"
 
 namespace mixlaw {
@@ -50,16 +51,12 @@ void NgramCounter::write(const std::string& path, const std::string& metadata, c
   const NgramKeys& longest = ngrams_.runs.keys();
   CountFileWriter writer(path, {longest.order, longest.vocab_size, totals_, metadata, longest.groups},
                          FileLife::lasting, nullptr);
-  const auto nothing = std::make_shared<const Run>();
-  const auto copy = [&](Store& plus, Store* minus, TableKind kind, TableKind kind_below) {
-    const NgramKeys& these = plus.runs.keys();
-    TableSink above(writer, kind, these.order);
-    TableSink below(writer, kind_below, these.order);
-    difference(plus.runs.merge(work), minus == nullptr ? nothing : minus->runs.merge(work), these, above, below, work);
-  };
-  copy(ngrams_, nullptr, TableKind::ngrams, TableKind::ngrams);
+  TableSink ngrams(writer, TableKind::ngrams, longest.order);
+  copy_run(ngrams_.runs.merge(work), longest, ngrams, work);
   for (unsigned m = 1; m < longest.order; ++m) {
-    copy(tails_[m - 1], &history_[m - 1], TableKind::tails, TableKind::history);
+    TableSink tails(writer, TableKind::tails, m);
+    TableSink history(writer, TableKind::history, m);
+    difference(tails_[m - 1].runs.merge(work), history_[m - 1].runs.merge(work), stored_keys(m), tails, history, work);
   }
   writer.close(true);
 }
