@@ -1,5 +1,7 @@
 import math
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -101,6 +103,36 @@ def test_calls_blocks_merges_and_files_change_only_rounding(
         np.testing.assert_allclose(moment.density(), whole.density(), rtol=0, atol=1e-15)
         assert moment.entropy() == pytest.approx(whole.entropy(), abs=1e-13)
         assert moment.standard_error() == pytest.approx(whole.standard_error(), rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_calls_and_files_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any, order: Any) -> None:
+    monkeypatch.setattr(second_moment, "_BLOCK", 63 * 37)
+    monkeypatch.setattr(second_moment, "_ROWS", 1)
+    rng = np.random.default_rng(4)
+    vectors = np.asarray(rng.standard_normal((1271, 37)).astype(dtype), order=order)
+    groups = rng.integers(0, 16, 1271)
+    for of in (None, groups):
+        whole = SecondMoment(37)
+        whole.update(vectors, of)
+        for cuts in (np.arange(1, 1271), np.array([62, 63, 64, 127, 1270]), np.sort(rng.integers(0, 1272, 20))):
+            moment = SecondMoment(37)
+            for begin, end in pairwise([0, *cuts.tolist(), 1271]):
+                moment.update(vectors[begin:end], None if of is None else of[begin:end])
+                if len(cuts) < 100:
+                    # To be asked, to be merged, a refused call and a file change nothing.
+                    assert moment.count == end
+                    assert end == 0 or moment.entropy() >= 0
+                    SecondMoment(37).merge(moment)
+                    with pytest.raises(InputError, match="row 150"):
+                        moment.update(np.concatenate([np.ones((150, 37)), np.zeros((1, 37))]))
+                    moment.write(tmp_path / "moment.npz")
+                    moment = SecondMoment.read(tmp_path / "moment.npz")
+            assert moment.count == 1271
+            assert np.array_equal(moment.density(), whole.density())
+            assert moment.entropy() == whole.entropy()
+            assert moment.standard_error() == whole.standard_error()
 
 
 def test_merging_and_reading_back_keep_every_bit(tmp_path: Path) -> None:
@@ -257,8 +289,14 @@ def test_files_whose_content_contradicts_itself_are_refused(tmp_path: Path) -> N
         ({"schema": np.array("mixlaw.second-moment/9")}, "expected a file of schema 'mixlaw.second-moment/1', found"),
         ({"sums": content["sums"][0]}, "does not hold the counts and sums"),
         ({"counts": content["counts"].astype(float)}, "does not hold the counts and sums"),
-        ({"sums": content["sums"] * 1.001}, "damaged: its content is not what its checksum says"),
+        ({"sums": content["sums"] + 0.001}, "damaged: its content is not what its checksum says"),
         ({"counts": content["counts"] + 1}, "damaged: its content is not what its checksum says"),
+        ({"rows": content["rows"] * 1.001}, "damaged: its content is not what its checksum says"),
+        ({"groups": content["groups"][::-1]}, "damaged: its content is not what its checksum says"),
+        ({"rows": content["rows"][:2]}, "does not hold the counts and sums"),
+        ({"rows": content["rows"].astype(np.float32)}, "does not hold the counts and sums"),
+        ({"groups": content["groups"] - 1}, "does not hold the counts and sums"),
+        ({"groups": content["groups"] + 14}, "does not hold the counts and sums"),
     ):
         np.savez(path, **{**content, **change})
         with pytest.raises(InputError, match=message):

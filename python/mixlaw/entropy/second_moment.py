@@ -44,15 +44,17 @@ class SecondMoment:
     """Sum v v^T over any number of vectors in constant memory, in float64 throughout.
 
     Vectors are spread over groups, whose sums are held apart: leaving one group out at a time gives the standard error.
-    Sums of floats depend on their order, so that the entropy of the same vectors in other calls, another order or on
-    another number of threads differs by some 1e-13 nats; the same calls on the same machine give the same bits.
+    They are added in blocks that begin and end at the same vectors however they are cut into calls, so that results
+    are the same bits for the same vectors in the same order. Sums of floats depend on their order: entropies of another
+    order, of parts that are merged, or on another number of threads differ by some 1e-13 nats.
 
     Parameters
     ----------
     dimension
         d, at least 1.
     groups
-        How many groups there are; 8 d**2 bytes each. With 1 there is no standard error.
+        How many groups there are; 8 d**2 bytes each, beside the 16 MiB, or more for d above 1,024, of a block of
+        vectors. With 1 there is no standard error.
 
     Raises
     ------
@@ -73,6 +75,11 @@ class SecondMoment:
                 raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
         self._sums: Floats = np.zeros((groups, dimension, dimension))
         self._counts: Integers = np.zeros(groups, np.int64)
+        # The block that is not full yet, and so not among the sums: vectors of length 1, and their groups.
+        size = max(_BLOCK // dimension, _ROWS * groups)
+        self._rows: Floats = np.empty((size, dimension))
+        self._groups: Integers = np.empty(size, np.int64)
+        self._held = 0
 
     @property
     def dimension(self) -> int:
@@ -114,15 +121,34 @@ class SecondMoment:
         if groups is None:
             groups = (np.arange(len(vectors)) + self.count) % self.groups
         self._check_groups(groups, len(vectors))
-        size = max(_BLOCK // self.dimension, _ROWS * self.groups)
-        # One block is checked before it is added; of several, the first must not stay if the last is refused.
-        sums = self._sums if len(vectors) <= size else np.zeros_like(self._sums)
-        for begin in range(0, len(vectors), size):
-            unit = unit_rows(vectors[begin : begin + size], begin)
-            _add(sums, unit, groups[begin : begin + size])
-        if sums is not self._sums:
-            self._sums += sums
+        held, size = self._held, len(self._rows)
+        # What is written over on the way is put back if a later vector is refused.
+        before = None
+        if held + len(vectors) >= size:
+            before = self._sums.copy(), self._rows[:held].copy(), self._groups[:held].copy()
+        begin = 0
+        try:
+            while begin < len(vectors):
+                end = min(begin + size - held, len(vectors))
+                filled = held + end - begin
+                unit_rows(vectors[begin:end], begin, self._rows[held:filled])
+                self._groups[held:filled] = groups[begin:end]
+                begin, held = end, filled
+                if held == size:
+                    _add(self._sums, self._rows, self._groups)
+                    held = 0
+        except InputError:
+            if before is not None:
+                self._sums, self._rows[: self._held], self._groups[: self._held] = before
+            raise
+        self._held = held
         self._counts += np.bincount(groups, minlength=self.groups)
+
+    def _totals(self) -> Floats:
+        """Sums of all vectors, those of the block that is not full among them; a new array."""
+        sums = self._sums.copy()
+        _add(sums, self._rows[: self._held], self._groups[: self._held])
+        return sums
 
     def _check_groups(self, groups: npt.NDArray[np.integer[Any]], n: int) -> None:
         if groups.shape != (n,) or groups.dtype.kind not in "iu":
@@ -146,8 +172,9 @@ class SecondMoment:
         ):
             if mine != theirs:
                 raise InputError(f"second moments of one {name} can be merged, not of {mine} and {theirs}")
-        self._sums += other._sums
-        self._counts += other._counts
+        self._sums = self._totals() + other._totals()
+        self._held = 0
+        self._counts = self._counts + other._counts
 
     def density(self) -> Floats:
         """Rho, shape (d, d).
@@ -159,7 +186,7 @@ class SecondMoment:
         """
         if not self.count:
             raise InputError("no vectors were given, so there is no density matrix")
-        density: Floats = self._sums.sum(axis=0) / self.count
+        density: Floats = self._totals().sum(axis=0) / self.count
         return density
 
     def entropy(self) -> float:
@@ -180,8 +207,9 @@ class SecondMoment:
         full = np.flatnonzero(self._counts)
         if len(full) < 2:
             return np.nan
-        total, count = self._sums.sum(axis=0), self.count
-        without = np.array([_entropy((total - self._sums[g]) / (count - self._counts[g])) for g in full])
+        sums, count = self._totals(), self.count
+        total = sums.sum(axis=0)
+        without = np.array([_entropy((total - sums[g]) / (count - self._counts[g])) for g in full])
         return float(np.sqrt((len(full) - 1) * without.var()))
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -193,6 +221,8 @@ class SecondMoment:
                 mixlaw_version=np.array(package_version()),
                 counts=self._counts,
                 sums=self._sums,
+                rows=self._rows[: self._held],
+                groups=self._groups[: self._held],
                 sha256=np.array(self._checksum()),
             )
 
@@ -225,22 +255,25 @@ class SecondMoment:
         schema = str(found.get("schema"))
         if schema != SCHEMA:
             raise InputError(f"{path}: expected a file of schema {SCHEMA!r}, found {schema!r}")
-        counts, sums = found.get("counts"), found.get("sums")
+        counts, sums, rows, groups = (found.get(name, np.empty(0)) for name in ("counts", "sums", "rows", "groups"))
         if (
-            counts is None
-            or sums is None
-            or counts.dtype != np.int64
-            or sums.dtype != np.float64
+            [array.dtype for array in (counts, sums, rows, groups)] != [np.int64, np.float64, np.float64, np.int64]
             or sums.ndim != 3
             or 0 in sums.shape
             or sums.shape != (len(counts), *2 * sums.shape[1:2])
+            or rows.shape != (len(groups), sums.shape[1])
+            or not ((groups >= 0) & (groups < len(counts))).all()
         ):
             raise InputError(f"{path}: does not hold the counts and sums of a second moment")
         moment = cls(sums.shape[1], groups=len(counts))
-        moment._counts, moment._sums = counts, sums
+        held = len(rows)
+        if held >= len(moment._rows):
+            raise InputError(f"{path}: holds {held} vectors beside the sums, where {len(moment._rows)} are a block")
+        moment._counts, moment._sums, moment._held = counts, sums, held
+        moment._rows[:held], moment._groups[:held] = rows, groups
         if str(found.get("sha256")) != moment._checksum():
             raise InputError(f"{path}: damaged: its content is not what its checksum says")
-        traces = np.trace(sums, axis1=1, axis2=2)
+        traces = np.trace(sums, axis1=1, axis2=2) + np.bincount(groups, minlength=len(counts))
         if counts.min() < 0 or not np.allclose(traces, counts, rtol=_SLACK, atol=0.0):
             raise InputError(f"{path}: the traces of the sums are not the numbers of vectors")
         return moment
@@ -249,14 +282,16 @@ class SecondMoment:
         digest = hashlib.sha256(repr(self._sums.shape).encode())
         digest.update(self._counts.astype("<i8").tobytes())
         digest.update(self._sums.astype("<f8", copy=False).data)
+        digest.update(self._rows[: self._held].astype("<f8", copy=False).data)
+        digest.update(self._groups[: self._held].astype("<i8", copy=False).data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
         return f"SecondMoment(dimension={self.dimension}, groups={self.groups}, count={self.count})"
 
 
-def unit_rows(vectors: Vectors, first: int = 0) -> Floats:
-    """Scale every row to length 1, as float64; shape (n, d).
+def unit_rows(vectors: Vectors, first: int = 0, out: Floats | None = None) -> Floats:
+    """Scale every row to length 1, as float64; shape (n, d). A row's bits do not depend on the others.
 
     Parameters
     ----------
@@ -264,13 +299,17 @@ def unit_rows(vectors: Vectors, first: int = 0) -> Floats:
         Shape (n, d).
     first
         Number of the first row, for messages.
+    out
+        Where the result goes, shape (n, d), in C order; a new array if not given.
 
     Raises
     ------
     InputError
         If a row is zero or not finite; the message names it.
     """
-    unit = vectors.astype(np.float64)
+    # Not in the order of `vectors`, by which sums over columns would be others.
+    unit = np.empty(vectors.shape) if out is None else out
+    unit[:] = vectors
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", unit, unit)
     for row in np.flatnonzero(~((squares > _SMALL) & (squares < _LARGE))):
