@@ -181,12 +181,15 @@ class Domain:
     fingerprint
         What its tokens depend on, as JSON can hold it: work that was interrupted goes on only with the same one. None
         where that is not known.
+    files
+        What positions call the files that it reads, in their order.
     """
 
-    def __init__(self, name: str, source: TokenSource, fingerprint: Any = None) -> None:
+    def __init__(self, name: str, source: TokenSource, fingerprint: Any = None, files: Sequence[str] = ()) -> None:
         self.name = name
         self.source = source
         self.fingerprint = fingerprint
+        self.files = tuple(files)
 
     def chunks(self, start: Position | None = None, *, context: int = 1) -> Iterator[TokenChunk]:
         """Stream the domain's tokens, at most 2**26 a chunk, in an order that never changes.
@@ -207,6 +210,22 @@ class Domain:
             yield from self.source.chunks(start, context)
         except InputError as error:
             raise InputError(f"domain {self.name!r}: {error}") from error
+
+    def to_number(self, position: Position) -> tuple[int, int]:
+        """Name a position by the number of its file, to keep it: the file's path may be spelled otherwise next time."""
+        return self.files.index(position.source), position.offset
+
+    def from_number(self, number: int, offset: int) -> Position:
+        """Give the position that `to_number` named.
+
+        Raises
+        ------
+        ValueError
+            If the domain has no such file.
+        """
+        if not 0 <= number < len(self.files) or offset < 0:
+            raise ValueError(f"domain {self.name!r} has no position {offset} of file {number}")
+        return Position(self.files[number], offset)
 
     def shards(self) -> list[TokenShard]:
         """Give random access to the domain's tokens, for training.
@@ -239,6 +258,8 @@ class Corpus(Mapping[str, Domain]):
         What made the token ids, for the record: a name, or a path with a content hash.
     fingerprints
         Domain name to its `Domain.fingerprint`, where there is one.
+    files
+        Domain name to its `Domain.files`, where it reads such.
 
     Raises
     ------
@@ -261,6 +282,7 @@ class Corpus(Mapping[str, Domain]):
         vocab_size: int,
         tokenizer: str | None = None,
         fingerprints: Mapping[str, Any] | None = None,
+        files: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         if not domains:
             raise InputError("a corpus needs at least one domain")
@@ -275,7 +297,7 @@ class Corpus(Mapping[str, Domain]):
                 made = source if isinstance(source, TokenSource) else ArraySource(source)
             except InputError as error:
                 raise InputError(f"domain {name!r}: {error}") from error
-            self._domains[name] = Domain(name, made, (fingerprints or {}).get(name))
+            self._domains[name] = Domain(name, made, (fingerprints or {}).get(name), (files or {}).get(name, ()))
 
     def __getitem__(self, name: str) -> Domain:
         if name not in self._domains:

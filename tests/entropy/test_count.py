@@ -1,5 +1,6 @@
 """`count_domain`, interrupted anywhere, killed, and taken up again."""
 
+import json
 import os
 import random
 import shutil
@@ -10,8 +11,11 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mixlaw import Corpus, InputError, NgramCounter, load_corpus
@@ -19,6 +23,7 @@ from mixlaw.corpus import ArraySource, Position, TokenChunk, cut
 from mixlaw.entropy import count
 from mixlaw.entropy.count import count_domain
 from mixlaw.entropy.tabulate import tabulate
+from mixlaw.reading import text
 
 VOCAB_SIZE = 300
 
@@ -49,7 +54,12 @@ def corpus(breaks_before: int | None = None, fingerprint: object = "same") -> Co
     rng = np.random.default_rng(0)
     tokens = (rng.random(5000) ** 3 * VOCAB_SIZE).astype(np.uint16)
     offsets = np.unique(np.r_[0, rng.integers(0, 5000, 30), 5000])
-    return Corpus({"a": Chunks(tokens, offsets, breaks_before)}, vocab_size=VOCAB_SIZE, fingerprints={"a": fingerprint})
+    return Corpus(
+        {"a": Chunks(tokens, offsets, breaks_before)},
+        vocab_size=VOCAB_SIZE,
+        fingerprints={"a": fingerprint},
+        files={"a": ["array"]},
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +132,137 @@ def test_a_counted_domain_leaves_the_memory_to_the_next(tmp_path: Path) -> None:
     for folder in (None, tmp_path):
         counter = count_domain(corpus()["a"], VOCAB_SIZE, memory_limit=100 << 20, checkpoint_dir=folder)
         assert counter.disk_use()[1] > counter.run_bytes() > 0
+
+
+def write_files(folder: Path, kind: str) -> list[str]:
+    """Four files of 60 tokens each in eight documents, and how a corpus.yaml describes them."""
+    rng = np.random.default_rng(8)
+    for number in range(4):
+        tokens = rng.integers(97, 123, 60).astype(np.uint16)
+        documents = [part.tolist() for part in np.array_split(tokens, 8)]
+        texts = ["".join(map(chr, document)) for document in documents]
+        match kind:
+            case "text":
+                (folder / f"{number}.txt").write_text("\n".join(texts))
+            case "jsonl":
+                (folder / f"{number}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+            case "parquet":
+                pq.write_table(pa.table({"text": texts}), folder / f"{number}.parquet")
+            case "arrow":
+                with pa.OSFile(str(folder / f"{number}.arrow"), "wb") as sink:
+                    table = pa.table({"ids": pa.array(documents, pa.list_(pa.uint16()))})
+                    with pa.ipc.new_file(sink, table.schema) as writer:
+                        writer.write_table(table)
+            case "npy":
+                np.save(folder / f"{number}.npy", tokens)
+            case "raw":
+                tokens.tofile(folder / f"{number}.bin")
+    return {
+        "text": ["paths: '*.txt'"],
+        "jsonl": ["paths: '*.jsonl'"],
+        "parquet": ["paths: '*.parquet'"],
+        "arrow": ["paths: '*.arrow'", "ids: ids"],
+        "npy": ["paths: '*.npy'"],
+        "raw": ["paths: '*.bin'", "format: raw", "dtype: uint16", "eod: 100"],
+    }[kind]
+
+
+class Interruption:
+    """Breaks off counting before one of the updates to come."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.before: int | None = None
+        update = NgramCounter.update
+
+        def broken(counter: NgramCounter, *words: Any, **named: Any) -> None:
+            if self.before is not None:
+                if self.before == 0:
+                    raise BrokenOffError
+                self.before -= 1
+            update(counter, *words, **named)
+
+        monkeypatch.setattr(NgramCounter, "update", broken)
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl", "parquet", "arrow", "npy", "raw"])
+def test_counting_goes_on_however_the_corpus_is_spelled_and_where_it_was_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(text, "BATCH_BYTES", 1)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    keys = ", ".join(write_files(folder, kind))
+    (folder / "corpus.yaml").write_text(f"tokenizer: bytes\ndomains:\n  a: {{{keys}}}\n")
+    monkeypatch.chdir(tmp_path)
+    interruption = Interruption(monkeypatch)
+
+    def count_as(spelled: str | Path, before: int | None, state: str) -> NgramCounter:
+        interruption.before = before
+        corpus = load_corpus(spelled)
+        return count_domain(corpus["a"], corpus.vocab_size, checkpoint_dir=tmp_path / state, tokenizer="bytes")
+
+    count_as(folder / "corpus.yaml", None, "whole").write(tmp_path / "whole.mlc")
+    for spelled, place in (("corpus/corpus.yaml", "."), ("./corpus.yaml", "corpus"), (folder / "corpus.yaml", ".")):
+        monkeypatch.chdir(tmp_path / place)
+        with pytest.raises(BrokenOffError):
+            count_as(spelled, 1, "state")
+    monkeypatch.chdir(tmp_path)
+    folder.rename("moved")
+    counter = count_as("moved/../moved/corpus.yaml", None, "state")
+    counter.write(tmp_path / "resumed.mlc")
+    assert (tmp_path / "resumed.mlc").read_bytes() == (tmp_path / "whole.mlc").read_bytes()
+
+
+def test_other_files_or_another_order_of_them_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, "npy")
+    path = tmp_path / "corpus.yaml"
+    path.write_text("vocab_size: 300\ndomains:\n  a: {paths: ['0.npy', '1.npy', '2.npy']}\n")
+    interruption = Interruption(monkeypatch)
+    interruption.before = 2
+    with pytest.raises(BrokenOffError):
+        count_domain(load_corpus(path)["a"], 300, checkpoint_dir=tmp_path / "state")
+
+    def refused(message: str) -> None:
+        with pytest.raises(InputError, match=rf"or how they are read, changed \({message}\)"):
+            count_domain(load_corpus(path)["a"], 300, checkpoint_dir=tmp_path / "state")
+
+    path.write_text("vocab_size: 300\ndomains:\n  a: {paths: ['0.npy', '1.npy', '3.npy']}\n")
+    refused(r"3\.npy stands where 2\.npy did")
+    path.write_text("vocab_size: 300\ndomains:\n  a: {paths: '*.npy'}\n")
+    refused(r"3\.npy is new")
+    path.write_text("vocab_size: 300\ndomains:\n  a: {paths: ['0.npy', '1.npy']}\n")
+    refused(r"2\.npy is gone")
+    path.write_text("vocab_size: 300\ndomains:\n  a: {paths: ['0.npy', '1.npy', '2.npy'], eod: 5}\n")
+    refused("eod: None, now 5")
+    path.write_text("vocab_size: 300\ndomains:\n  a: {paths: ['0.npy', '1.npy', '2.npy']}\n")
+    (tmp_path / "1.npy").rename(tmp_path / "kept")
+    (tmp_path / "0.npy").rename(tmp_path / "1.npy")
+    (tmp_path / "kept").rename(tmp_path / "0.npy")
+    refused(r"the size or time of 0\.npy is another one")
+
+
+@pytest.mark.parametrize("place", [[4, 0], [-1, 0], [0, -1], ["a.npy", 0], [0], 7, [None, None]])
+def test_a_checkpoint_of_no_place_is_refused(tmp_path: Path, place: Any) -> None:
+    domain = corpus()["a"]
+    counter = NgramCounter(VOCAB_SIZE, checkpoint_dir=tmp_path / "a", domain="a")
+    counter.checkpoint({"input": domain.fingerprint, "next": place})
+    del counter
+    with pytest.raises(InputError, match="holds a checkpoint of no place"):
+        count_domain(domain, VOCAB_SIZE, checkpoint_dir=tmp_path)
+
+
+def test_the_order_of_files_does_not_depend_on_the_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "m"
+    for name in ("m", "a", "z"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "t.npy", np.arange(3, dtype=np.uint8))
+    paths = f"[t.npy, {tmp_path}/a/t.npy, {tmp_path}/z/t.npy]"
+    (folder / "corpus.yaml").write_text(f"vocab_size: 300\ndomains:\n  a: {{paths: {paths}}}\n")
+    monkeypatch.chdir(folder)
+    fingerprints = [load_corpus(path)["a"].fingerprint for path in ("corpus.yaml", folder / "corpus.yaml")]
+    assert fingerprints[0] == fingerprints[1]
 
 
 PROGRAM = """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlaw import InputError
-from mixlaw.entropy.inputs import InputRange, joined_inputs, read_inputs
+from mixlaw.entropy.inputs import InputRange, difference, joined_inputs, read_inputs
 
 ranges = st.builds(
     lambda source, start, size: InputRange(source, start, start + size),
@@ -80,3 +80,20 @@ def test_overlaps_and_what_is_no_range_are_refused(items: list[tuple[str, int, i
 def test_what_json_holds_is_checked(content: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         read_inputs(content)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ("one", "two", "'one', now 'two'"),
+        ({"field": "text"}, {"field": "body"}, "field: 'text', now 'body'"),
+        ({"field": "text"}, {"field": "text", "ids": 3}, "ids: None, now 3"),
+        ({"files": [["a", 1, 2]]}, {"files": [["a", 1, 3]]}, "the size or time of a is another one"),
+        ({"files": [["a", 1, 2]]}, {"files": [["a", 1, 2], ["b", 1, 2]]}, "b is new"),
+        ({"files": [["a", 1, 2], ["b", 1, 2]]}, {"files": [["a", 1, 2]]}, "b is gone"),
+        ({"files": [["a", 1, 2], ["b", 1, 2]]}, {"files": [["b", 1, 2], ["a", 1, 2]]}, "b stands where a did"),
+        ({}, {"files": [["a", 1, 2]]}, "a is new"),
+    ],
+)
+def test_what_differs_first_is_named(before: Any, now: Any, message: str) -> None:
+    assert difference(before, now) == message

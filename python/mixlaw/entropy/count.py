@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from mixlaw.corpus import Domain, Position
 from mixlaw.entropy.counter import NgramCounter
+from mixlaw.entropy.inputs import difference
 from mixlaw.errors import InputError
 
 # What an interruption may cost, at most, and the time to count one more chunk.
@@ -53,7 +54,7 @@ def count_domain(
     """
     folder = None
     if checkpoint_dir is not None:
-        if domain.fingerprint is None:
+        if domain.fingerprint is None or not domain.files:
             raise InputError(
                 f"domain {domain.name!r}: nothing tells whether its tokens are those of a checkpoint, as they are of "
                 "no files of a corpus.yaml: count without checkpoints"
@@ -79,19 +80,24 @@ def count_domain(
     note: Any = counter.note or {"input": domain.fingerprint, "next": None}
     if not isinstance(note, dict) or note.keys() != {"input", "next"}:
         raise InputError(f"{folder} holds a checkpoint that is not one of a domain: choose another folder")
-    if note["input"] != domain.fingerprint:
+    if note["input"] != domain.fingerprint:  # which is JSON, as the note is
         raise InputError(
-            f"{folder} holds counts of domain {domain.name!r} before its files, or how they are read, changed: "
-            "choose another folder, or delete it"
+            f"{folder} holds counts of domain {domain.name!r} before its files, or how they are read, changed "
+            f"({difference(note['input'], domain.fingerprint)}): choose another folder, or delete it"
         )
     if note["next"] == "finished":
         return counter
-    start = None if note["next"] is None else Position(*note["next"])
+    try:
+        start = None if note["next"] is None else domain.from_number(*note["next"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder} holds a checkpoint of no place ({error}): choose another folder") from error
     last = time.monotonic()
     with tqdm(desc=domain.name, unit=" tokens", unit_scale=True, initial=counter.total(1), disable=None) as bar:
         for chunk in domain.chunks(start, context=order - 1):
             if folder is not None and time.monotonic() - last > CHECKPOINT_SECONDS:
-                counter.checkpoint({"input": domain.fingerprint, "next": [chunk.source, chunk.start]})
+                counter.checkpoint(
+                    {"input": domain.fingerprint, "next": domain.to_number(Position(chunk.source, chunk.start))}
+                )
                 last = time.monotonic()
             try:
                 counter.update(chunk.tokens, chunk.offsets, context=chunk.context)

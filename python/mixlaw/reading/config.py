@@ -232,7 +232,8 @@ def _find_files(patterns: Any, kind: Any, folder: Path, where: str) -> tuple[str
                 raise InputError(f"{where}: {pattern!r} is a saved dataset: say `format: dataset`")
             raise InputError(f"{where}: {pattern!r} matches no {'folder' if kind == 'dataset' else 'file'} in {folder}")
         files.update(found)
-    return tuple(sorted(files))
+    # By names that do not depend on how the path of the corpus.yaml is spelled.
+    return tuple(sorted(files, key=lambda name: name if is_address(name) else os.path.relpath(name, folder)))
 
 
 def _dataset_files(path: str, where: str) -> list[str]:

@@ -66,7 +66,8 @@ def open_corpus(config: CorpusConfig) -> Corpus:
         except InputError as error:
             raise InputError(f"{config.path}, domain {domain.name!r}: {error}") from error
     fingerprints = {domain.name: _fingerprint(config, domain) for domain in config.domains}
-    return Corpus(sources, vocab_size=vocab_size, tokenizer=name, fingerprints=fingerprints)
+    files = {domain.name: domain.files for domain in config.domains}
+    return Corpus(sources, vocab_size=vocab_size, tokenizer=name, fingerprints=fingerprints, files=files)
 
 
 def _fingerprint(config: CorpusConfig, domain: DomainConfig) -> dict[str, Any]:

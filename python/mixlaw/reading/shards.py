@@ -10,7 +10,7 @@ starts  indices in `tokens` at which a document begins       (d,)   tokens, int6
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
@@ -73,7 +73,7 @@ def write_shards(
     made_of |= {f"domain {domain.name!r}": corpus[domain.name].fingerprint for domain in config.domains}
     manifest = _Manifest(Path(folder), made_of)
     for domain in config.domains:
-        _write_domain(corpus[domain.name], domain.files, manifest, shard_tokens, token_dtype(corpus.vocab_size))
+        _write_domain(corpus[domain.name], manifest, shard_tokens, token_dtype(corpus.vocab_size))
     _write_config(config, corpus.vocab_size, manifest)
     return manifest.content
 
@@ -180,13 +180,11 @@ def _pieces(domain: Domain, start: Position, skip: int, shard_tokens: int) -> It
             done, length = end, 0
 
 
-def _write_domain(
-    domain: Domain, files: Sequence[str], manifest: _Manifest, shard_tokens: int, dtype: npt.DTypeLike
-) -> None:
+def _write_domain(domain: Domain, manifest: _Manifest, shard_tokens: int, dtype: npt.DTypeLike) -> None:
     state = manifest.domain(domain.name)
     if state["next"] is None:
         return
-    start = Position(files[state["next"]["file"]], state["next"]["offset"])
+    start = domain.from_number(state["next"]["file"], state["next"]["offset"])
     pieces = _pieces(domain, start, state["next"]["skip"], shard_tokens)
     first = next(pieces, None)
     if first is None:
@@ -201,7 +199,8 @@ def _write_domain(
             state["next"] = None
             if following is not None:
                 position, skip = following
-                state["next"] = {"file": files.index(position.source), "offset": position.offset, "skip": skip}
+                number, offset = domain.to_number(position)
+                state["next"] = {"file": number, "offset": offset, "skip": skip}
             manifest.write()
 
 
