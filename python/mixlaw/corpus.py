@@ -220,11 +220,11 @@ class Domain:
 
         Raises
         ------
-        ValueError
+        InputError
             If the domain has no such file.
         """
         if not 0 <= number < len(self.files) or offset < 0:
-            raise ValueError(f"domain {self.name!r} has no position {offset} of file {number}")
+            raise InputError(f"domain {self.name!r} has no position {offset} of file {number}")
         return Position(self.files[number], offset)
 
     def shards(self) -> list[TokenShard]:

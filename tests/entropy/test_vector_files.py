@@ -47,6 +47,24 @@ def test_columns_of_lists_are_read_as_they_are(
     assert np.array_equal(found, VECTORS.astype(dtype))
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.parquet", "file.arrow", "stream.arrow"])
+def test_reading_begins_at_any_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(vector_files, "ROWS", 63)
+    if name == "a.npy":
+        np.save(tmp_path / name, VECTORS)
+    else:
+        write(tmp_path / name, lists("list", np.float64))
+    for start in (*range(0, 271, 17), 99, 100, 101, 200, 270):
+        found = np.concatenate(list(read_vectors(tmp_path / name, start=start)))
+        assert np.array_equal(found, VECTORS[start:])
+    assert not list(read_vectors(tmp_path / name, start=271))
+    if name != "a.npy":
+        column = VECTORS.tolist()
+        column[177] = [1.0] * 4
+        with pytest.raises(InputError, match="row index 177: a vector of 4 numbers, others have 5"):
+            list(read_vectors(write(tmp_path / name, pa.array(column)), start=150))
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy_files_are_mapped_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Any) -> None:
     monkeypatch.setattr(vector_files, "ROWS", 64)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw import Corpus, InputError
-from mixlaw.corpus import TokenSource
+from mixlaw.corpus import Position, TokenSource
 from mixlaw.reading import ByteTokenizer, FileTokenizer, JsonLines, TextSource, WholeFiles, documents, rows, text
 
 Read = Callable[..., list[list[int]]]
@@ -85,4 +85,6 @@ def test_text_has_no_shards_and_says_how_to_make_them() -> None:
 
 
 def test_documents_are_given_as_text_too() -> None:
-    assert list(TextSource(["one", "", "été"], ByteTokenizer()).texts()) == ["one", "", "été"]
+    source = TextSource(["one", "", "été"], ByteTokenizer())
+    assert list(source.texts()) == [(Position("list", 0), ["one", "", "été"])]
+    assert list(source.texts(Position("list", 1))) == [(Position("list", 1), ["", "été"])]

@@ -104,7 +104,7 @@ def entropy(
     if proxy == "vne":
         if len(corpus) > 1:
             raise click.UsageError("--proxy vne takes one CORPUS")
-        return show_vne(corpus[0] if corpus else None, embeddings, embedding_column, embed_with, out, as_json)
+        return show_vne(corpus[0] if corpus else None, embeddings, embedding_column, embed_with, out, resume, as_json)
     if embeddings or embed_with is not None:
         raise click.UsageError("--embeddings and --embed-with go with --proxy vne")
     if not corpus:

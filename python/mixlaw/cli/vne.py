@@ -7,7 +7,6 @@ import click
 
 from mixlaw.cli.output import show
 from mixlaw.entropy.text_models import load_model
-from mixlaw.entropy.vector_files import read_vectors
 from mixlaw.entropy.von_neumann import measure_vne
 from mixlaw.reading import load_corpus
 from mixlaw.vne_table import VneTable
@@ -16,7 +15,13 @@ SCHEMA = "mixlaw.vne/1"
 
 
 def show_vne(
-    corpus: Path | None, embeddings: Sequence[str], column: str, model: str | None, out: Path | None, as_json: bool
+    corpus: Path | None,
+    embeddings: Sequence[str],
+    column: str,
+    model: str | None,
+    out: Path | None,
+    resume: str | None,
+    as_json: bool,
 ) -> None:
     """Measure von Neumann entropies, of vectors in files where `embeddings` names them, and print or write them.
 
@@ -32,6 +37,8 @@ def show_vne(
         What embeds the corpus (see `load_model`); None: hashed n-grams.
     out
         Folder to write to.
+    resume
+        Folder of checkpoints.
     as_json
         Print JSON.
     """
@@ -40,9 +47,10 @@ def show_vne(
     if corpus is None:
         if model is not None:
             raise click.UsageError("--embed-with is for a CORPUS: --embeddings are vectors already")
-        table = measure_vne({domain: read_vectors(path, column) for domain, path in _paths(embeddings).items()})
+        table = measure_vne(_paths(embeddings), column=column, checkpoint_dir=resume)
     else:
-        table = measure_vne(load_corpus(corpus), embedder=None if model is None else load_model(model))
+        embedder = None if model is None else load_model(model)
+        table = measure_vne(load_corpus(corpus), embedder=embedder, checkpoint_dir=resume)
     mixture = table.mixture()
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,23 +1,28 @@
-"""The folder of a counter's checkpoints.
+"""Folders of checkpoints: those of counters, and those of second moments.
 
-``manifest.json`` names the files (``run-*.mlc``) that hold the counts of the last checkpoint, and is replaced in one
-rename when the next one is complete. Files that it does not name are of an interrupted process, and are removed.
+``manifest.json`` names the files that hold the last checkpoint, runs of counts (``run-*.mlc``) or a second moment
+(``moment-*.npz``), and is replaced in one rename when the next one is complete. Files that it does not name are of an
+interrupted process, and are removed.
 """
 
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
-from mixlaw.entropy.inputs import InputRange, read_inputs
+from mixlaw.entropy.inputs import InputRange, difference, read_inputs
+from mixlaw.entropy.second_moment import SecondMoment
 from mixlaw.errors import InputError
 from mixlaw.files import check_schema, read_json, write_json
 
 if TYPE_CHECKING:
     from mixlaw._core import Saved
 
-SCHEMA = "mixlaw.checkpoint/1"
+# What an interruption may cost, at most, and the time to count one more chunk, or to embed one more batch.
+CHECKPOINT_SECONDS = 15.0
 KINDS = ("ngrams", "tails", "history")
 # Totals stand for every order, 0 above the counter's.
 MAX_ORDER = 5
@@ -31,8 +36,38 @@ class Checkpoint(NamedTuple):
     note: Any
 
 
+class Place(NamedTuple):
+    """Where vectors go on: behind `skip` of those of what begins at `offset` of a file, by its number, with `document`.
+
+    `offset` is that of `Position`, and rows of a file of vectors; `document` counts those of the domain.
+    """
+
+    file: int
+    offset: int
+    skip: int
+    document: int
+
+
+class VectorCheckpoint(NamedTuple):
+    """What a manifest says of vectors.
+
+    Attributes
+    ----------
+    moment
+        Their second moment.
+    following
+        Where they go on; None where all are in it.
+    missing
+        How many passages had no vector.
+    """
+
+    moment: SecondMoment
+    following: Place | None
+    missing: int
+
+
 class CheckpointFolder:
-    """A folder that belongs to one counter as long as that exists.
+    """A folder that belongs to one counter, or one measurement of vectors, as long as that exists.
 
     Parameters
     ----------
@@ -44,6 +79,11 @@ class CheckpointFolder:
     InputError
         If another counter, of this process or another one, uses it.
     """
+
+    # Schema of the manifest, the key of what was counted in it, and how the files of checkpoints are called.
+    schema: str
+    subject: str
+    pattern: str
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -64,6 +104,46 @@ class CheckpointFolder:
         with contextlib.suppress(AttributeError):  # where the constructor failed
             self.close()
 
+    def _content(self) -> dict[str, Any] | None:
+        """What the manifest holds; None if there is none."""
+        if not self._manifest.exists():
+            return None
+        return check_schema(self._manifest, read_json(self._manifest), self.schema)
+
+    def _not_a_manifest(self, error: Exception) -> InputError:
+        return InputError(f"{self._manifest}: not a manifest of {self.subject} ({error!r})")
+
+    def _check(self, found: dict[str, Any], identity: dict[str, Any]) -> None:
+        """Refuse a checkpoint of something else."""
+        for key, value in identity.items():
+            if found[key] != value:
+                what = f"{key} {found[key]!r}, not {value!r}"
+                if isinstance(value, dict):
+                    what = f"other {key} ({difference(found[key], value)})"
+                raise InputError(
+                    f"{self.folder} holds a checkpoint of {self.subject} with {what}: choose another folder, or "
+                    "delete it"
+                )
+
+    def _write(self, identity: dict[str, Any], content: dict[str, Any]) -> None:
+        write_json(self._manifest, self.schema, {self.subject: identity, **content})
+
+    def _remove_others(self, kept: Iterable[str]) -> None:
+        """Remove the files of an interrupted process: those that are not `kept`, and those that are not whole."""
+        names = set(kept)
+        for pattern in (self.pattern, f".{self.pattern}.*.part", f".{self._manifest.name}.*.part"):
+            for path in self.folder.glob(pattern):
+                if path.name not in names:
+                    path.unlink()
+
+
+class CountCheckpoints(CheckpointFolder):
+    """Checkpoints of a counter."""
+
+    schema = "mixlaw.checkpoint/1"
+    subject = "counts"
+    pattern = "run-*.mlc"
+
     def read(self, identity: dict[str, Any]) -> Checkpoint | None:
         """Give the last checkpoint, None if there is none.
 
@@ -77,29 +157,21 @@ class CheckpointFolder:
         InputError
             If the manifest is none, or the checkpoint is of something else.
         """
-        if not self._manifest.exists():
+        content = self._content()
+        if content is None:
             return None
-        content = check_schema(self._manifest, read_json(self._manifest), SCHEMA)
         try:
             counts = {key: content["counts"][key] for key in identity}
             tables = [self._table(table, counts["order"]) for table in content["tables"]]
             found = Checkpoint((_totals(content["totals"]), tables), read_inputs(content["inputs"]), content["note"])
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self._manifest}: not a manifest of counts ({error!r})") from error
-        for key, value in identity.items():
-            if counts[key] != value:
-                raise InputError(
-                    f"{self.folder} holds a checkpoint of counts with {key} {counts[key]!r}, not {value!r}: "
-                    "choose another folder, or delete it"
-                )
+            raise self._not_a_manifest(error) from error
+        self._check(counts, identity)
         return found
 
     def remove_others(self, saved: "Saved | None") -> None:
         """Remove the files of an interrupted process: those that are not `saved`."""
-        kept = {file for _, _, files in saved[1] for file in files} if saved else set()
-        for path in self.folder.glob("run-*.mlc"):
-            if str(path) not in kept:
-                path.unlink()
+        self._remove_others(os.path.basename(file) for _, _, files in (saved[1] if saved else ()) for file in files)
 
     def _table(self, table: Any, order: int) -> tuple[str, int, list[str]]:
         kind, length, files = table["kind"], table["order"], table["files"]
@@ -114,11 +186,9 @@ class CheckpointFolder:
     def write(self, saved: "Saved", identity: dict[str, Any], inputs: tuple[InputRange, ...], note: Any) -> None:
         """Make `saved` the last checkpoint, atomically."""
         totals, tables = saved
-        write_json(
-            self._manifest,
-            SCHEMA,
+        self._write(
+            identity,
             {
-                "counts": identity,
                 "totals": totals,
                 "tables": [
                     {"kind": kind, "order": order, "files": [os.path.basename(file) for file in files]}
@@ -128,6 +198,61 @@ class CheckpointFolder:
                 "note": note,
             },
         )
+
+
+class VectorCheckpoints(CheckpointFolder):
+    """Checkpoints of the second moment of a domain's vectors."""
+
+    schema = "mixlaw.vector-checkpoint/1"
+    subject = "vectors"
+    pattern = "moment-*.npz"
+
+    def read(self, identity: dict[str, Any]) -> VectorCheckpoint | None:
+        """Give the last checkpoint, None if there is none; files of an interrupted process are removed.
+
+        Parameters
+        ----------
+        identity
+            What is measured; the checkpoint must be of the same.
+
+        Raises
+        ------
+        InputError
+            If the manifest is none, the checkpoint is of something else, or its second moment is gone or damaged.
+        """
+        content = self._content()
+        if content is None:
+            self._remove_others(())
+            return None
+        try:
+            vectors = {key: content["vectors"][key] for key in identity}
+            name, missing = content["moment"], content["missing"]
+            following = None if content["next"] is None else Place(*content["next"])
+            if type(name) is not str or os.path.basename(name) != name:
+                raise ValueError(f"{name!r} is no name of a file")
+            if any(type(number) is not int or number < 0 for number in (missing, *(following or ()))):
+                raise ValueError(f"{[missing, following]} are no numbers")
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._not_a_manifest(error) from error
+        self._check(vectors, identity)
+        found = VectorCheckpoint(SecondMoment.read(self.folder / name), following, missing)
+        self._remove_others([name])
+        return found
+
+    def write(self, checkpoint: VectorCheckpoint, identity: dict[str, Any]) -> None:
+        """Make `checkpoint` the last one, atomically."""
+        # The same number of vectors is the same moment.
+        name = f"moment-{checkpoint.moment.count}.npz"
+        checkpoint.moment.write(self.folder / name)
+        self._write(identity, {"moment": name, "next": checkpoint.following, "missing": checkpoint.missing})
+        self._remove_others([name])
+
+
+def domain_folder(checkpoint_dir: str | os.PathLike[str], domain: str) -> str:
+    """Folder for the checkpoints of a domain, whatever characters its name has."""
+    # A name of dots would be another folder.
+    name = domain.replace(".", "%2E") if not domain.strip(".") else quote(domain, safe="")
+    return os.path.join(checkpoint_dir, name)
 
 
 def _totals(content: Any) -> list[int]:

@@ -3,17 +3,14 @@
 import os
 import time
 from typing import Any
-from urllib.parse import quote
 
 from tqdm import tqdm
 
 from mixlaw.corpus import Domain, Position
+from mixlaw.entropy.checkpoint import CHECKPOINT_SECONDS, domain_folder
 from mixlaw.entropy.counter import NgramCounter
 from mixlaw.entropy.inputs import difference
 from mixlaw.errors import InputError
-
-# What an interruption may cost, at most, and the time to count one more chunk.
-CHECKPOINT_SECONDS = 15.0
 
 
 def count_domain(
@@ -59,9 +56,7 @@ def count_domain(
                 f"domain {domain.name!r}: nothing tells whether its tokens are those of a checkpoint, as they are of "
                 "no files of a corpus.yaml: count without checkpoints"
             )
-        # A name of dots would be another folder.
-        name = domain.name.replace(".", "%2E") if not domain.name.strip(".") else quote(domain.name, safe="")
-        folder = os.path.join(checkpoint_dir, name)
+        folder = domain_folder(checkpoint_dir, domain.name)
     try:
         counter = NgramCounter(
             vocab_size,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixlaw.corpus import Tokens
-from mixlaw.entropy.checkpoint import CheckpointFolder
+from mixlaw.entropy.checkpoint import CountCheckpoints
 from mixlaw.entropy.inputs import InputRange, joined_inputs, read_inputs
 from mixlaw.errors import InputError, MissingDependencyError
 from mixlaw.files import replaced_file
@@ -154,7 +154,7 @@ class NgramCounter(_core.NgramCounter):
         self._lock = threading.RLock()
         self._checkpoints = None
         if checkpoint_dir is not None:
-            checkpoints = CheckpointFolder(folder)
+            checkpoints = CountCheckpoints(folder)
             try:
                 self._resume(checkpoints)
             except BaseException:
@@ -344,7 +344,7 @@ class NgramCounter(_core.NgramCounter):
             self.note = note
             self._forget_others(saved)
 
-    def _resume(self, checkpoints: "CheckpointFolder") -> None:
+    def _resume(self, checkpoints: CountCheckpoints) -> None:
         found = checkpoints.read(self._identity())
         if found is not None:
             try:

@@ -1,6 +1,8 @@
 """`load_model`: models that embed texts, each behind one method; extras `embed` and `fasttext`."""
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +30,11 @@ class TextModel(Protocol):
 
 
 class _Model:
-    def __init__(self, name: str, encode: Callable[[list[str]], Any]) -> None:
+    """A model that a library loaded; `fingerprint` tells its files apart, wherever they lie."""
+
+    def __init__(self, name: str, fingerprint: Any, encode: Callable[[list[str]], Any]) -> None:
         self.name = name
+        self.fingerprint = fingerprint
         self._encode = encode
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -58,9 +63,22 @@ def load_model(name: str) -> TextModel:
     if kind not in _LOADERS or not path:
         raise InputError(f"a model is KIND:PATH, not {name!r}{did_you_mean(kind, _LOADERS)}")
     try:
-        return _Model(name, _LOADERS[kind](path))
+        return _Model(name, _fingerprint(kind, path), _LOADERS[kind](path))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"the model {name} cannot be loaded ({error})") from error
+
+
+def _fingerprint(kind: str, path: str) -> Any:
+    """The files of a model, by name, size and time; or the name of one that its library downloads."""
+    if not os.path.exists(path):
+        return {"kind": kind, "model": path}
+    found = [path] if os.path.isfile(path) else [str(file) for file in Path(path).rglob("*") if file.is_file()]
+    files = []
+    for file in sorted(found):
+        status = os.stat(file)
+        name = os.path.basename(path) if file == path else os.path.relpath(file, path)
+        files.append([name, status.st_size, status.st_mtime_ns])
+    return {"kind": kind, "files": files}
 
 
 def _model2vec(path: str) -> Callable[[list[str]], Any]:

@@ -18,7 +18,7 @@ COLUMN = "embedding"
 Vectors = npt.NDArray[np.floating[Any]]
 
 
-def read_vectors(path: str | os.PathLike[str], column: str = COLUMN) -> Iterator[Vectors]:
+def read_vectors(path: str | os.PathLike[str], column: str = COLUMN, start: int = 0) -> Iterator[Vectors]:
     """Yield the vectors of a file in blocks of shape (rows, d), in the file's order and constant memory.
 
     Parameters
@@ -28,6 +28,8 @@ def read_vectors(path: str | os.PathLike[str], column: str = COLUMN) -> Iterator
         floats in a column (extra `data`).
     column
         That column, in Parquet and Arrow.
+    start
+        Row to begin with.
 
     Raises
     ------
@@ -37,14 +39,14 @@ def read_vectors(path: str | os.PathLike[str], column: str = COLUMN) -> Iterator
     """
     suffix = Path(path).suffix
     if suffix == ".npy":
-        yield from _npy(path)
+        yield from _npy(path, start)
     elif suffix in (".parquet", ".arrow"):
-        yield from _arrow(path, column)
+        yield from _arrow(path, column, start)
     else:
         raise InputError(f"{path}: expected vectors in a file that ends in .npy, .parquet or .arrow")
 
 
-def _npy(path: str | os.PathLike[str]) -> Iterator[Vectors]:
+def _npy(path: str | os.PathLike[str], start: int) -> Iterator[Vectors]:
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
@@ -53,11 +55,11 @@ def _npy(path: str | os.PathLike[str]) -> Iterator[Vectors]:
         raise InputError(f"{path}: not a whole .npy file ({error})") from error
     if array.ndim != 2 or array.dtype.kind != "f":
         raise InputError(f"{path}: expected floats of shape (n, d), found {array.dtype} of shape {array.shape}")
-    for begin in range(0, len(array), ROWS):
+    for begin in range(start, len(array), ROWS):
         yield array[begin : begin + ROWS]
 
 
-def _arrow(path: str | os.PathLike[str], column: str) -> Iterator[Vectors]:
+def _arrow(path: str | os.PathLike[str], column: str, start: int) -> Iterator[Vectors]:
     pyarrow, parquet = require("pyarrow", "data"), require("pyarrow.parquet", "data")
     first, dimension = 0, None
     try:
@@ -66,7 +68,11 @@ def _arrow(path: str | os.PathLike[str], column: str) -> Iterator[Vectors]:
                 file = stack.enter_context(parquet.ParquetFile(path))
                 names = file.schema_arrow.names
                 _check_column(path, column, names)
-                batches = file.iter_batches(ROWS, columns=[column])
+                group = 0
+                while group < file.num_row_groups and first + file.metadata.row_group(group).num_rows <= start:
+                    first += file.metadata.row_group(group).num_rows
+                    group += 1
+                batches = file.iter_batches(ROWS, list(range(group, file.num_row_groups)), [column])
             else:
                 source = stack.enter_context(pyarrow.memory_map(str(path)))
                 try:
@@ -78,10 +84,12 @@ def _arrow(path: str | os.PathLike[str], column: str) -> Iterator[Vectors]:
                     batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
                 _check_column(path, column, reader.schema.names)
             for batch in batches:
-                for begin in range(0, len(batch), ROWS):
-                    block = _matrix(batch.column(column)[begin : begin + ROWS], path, column, first, dimension)
+                for begin in range(max(start - first, 0), len(batch), ROWS):
+                    rows = batch.column(column)[begin : begin + ROWS]
+                    block = _matrix(rows, path, column, first + begin, dimension)
                     yield block
-                    first, dimension = first + len(block), block.shape[1]
+                    dimension = block.shape[1]
+                first += len(batch)
     except InputError:
         raise
     except OSError as error:

@@ -58,10 +58,13 @@ class TextSource:
         with closing(ahead(self._encoded(start))) as chunks:
             yield from chunks
 
-    def texts(self) -> Iterator[str]:
-        """Yield the documents as text, for what embeds text and not tokens."""
-        for texts in self._documents.read(None):
-            yield from decoded(texts.data, texts.borders)
+    def texts(self, start: Position | None = None) -> Iterator[tuple[Position, list[str]]]:
+        """Yield the documents from `start` as text, some at a time and with the place where these begin.
+
+        This is for what embeds text and not tokens. How documents are grouped depends on where a group starts alone.
+        """
+        for texts in self._documents.read(start):
+            yield Position(texts.source, texts.start), decoded(texts.data, texts.borders)
 
     def shards(self) -> list[TokenShard]:
         """Refuse: text has no random access to tokens."""
