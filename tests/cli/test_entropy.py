@@ -232,6 +232,56 @@ def test_wrong_words_about_vectors_exit_with_2(
     assert message in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "reason"),
+    [
+        ("corpus.yaml --proxy vne", "--groups 32", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--estimator plugin", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--equalize tokens", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--sample-tokens 100", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--seed 0", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--memory 2GB", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--threads 1", "is for entropies of counts"),
+        ("corpus.yaml --proxy vne", "--embedding-column embedding", "goes with --embeddings of .parquet or .arrow"),
+        ("--proxy vne --embeddings a=a.npy", "--embedding-column v", "goes with --embeddings of .parquet or .arrow"),
+        ("--proxy vne --embeddings a=a.npy", "--threads 1", "is for entropies of counts"),
+        ("corpus.yaml", "--embedding-column v", "goes with --proxy vne"),
+        ("corpus.yaml", "--seed 0", "goes with --sample-tokens"),
+        ("web.mlc", "--embedding-column v", "goes with --proxy vne"),
+        ("web.mlc", "--groups 32", "is for counting a corpus.yaml: count files bring their own"),
+        ("web.mlc", "--seed 0", "goes with --sample-tokens"),
+        ("web.mlc", "--sample-tokens 100", "draws from a corpus.yaml"),
+        ("web.mlc", "--resume state", "is for counting a corpus.yaml: count files are counted already"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    mixlaw: Callable[..., Any],
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    option: str,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(corpus.parent)
+    np.save("a.npy", np.eye(3))
+    assert mixlaw("count", corpus, "--out", ".").code == 0
+    assert mixlaw("entropy", *words.split()).code == 0
+    outcome = mixlaw("entropy", *words.split(), *option.split())
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f"Error: {option.split()[0]} {reason}" in outcome.stderr
+
+
+def test_options_of_count_files_have_effect(mixlaw: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
+    assert mixlaw("count", corpus, "--out", tmp_path).code == 0
+    for option in ("--threads 1", "--memory 100MB", "--estimator chao-shen", "--equalize coverage"):
+        outcome = mixlaw("entropy", tmp_path / "web.mlc", *option.split())
+        assert (outcome.code, outcome.stderr) == (0, ""), option
+    for command, *rest in (("entropy",), ("merge", "--out", tmp_path / "out")):
+        outcome = mixlaw(command, tmp_path / "web.mlc", "--memory", "1000", *rest)
+        assert outcome.code == 2
+        assert outcome.stderr.startswith(f"mixlaw: {tmp_path}/web.mlc: memory_limit is 1000 bytes, but order 2")
+
+
 def test_a_sample_of_documents_is_measured(mixlaw: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "{i:04d}"}}\n' for i in range(1000)))
     path = tmp_path / "corpus.yaml"

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from mixlaw.cli.counting import counting_options
+from mixlaw.cli.counting import counting_options, open_counts
+from mixlaw.cli.given import refuse
 from mixlaw.cli.output import json_option, show
 from mixlaw.cli.vne import show_vne
 from mixlaw.entropy.counter import NgramCounter
@@ -21,6 +22,8 @@ from mixlaw.proxy_mixture import ProportionBars
 from mixlaw.reading import load_corpus, sample_corpus
 
 SCHEMA = "mixlaw.entropy/1"
+# Options that --proxy vne does not read.
+COUNTING = ("estimator", "equalize", "sample_tokens", "seed", "groups", "threads", "memory")
 
 
 @click.command()
@@ -100,22 +103,30 @@ def entropy(
 
     With --proxy vne, the von Neumann entropy (VNE) of vectors of passages takes their place: of hashed n-grams of the
     tokens, of a model, or of embeddings that there are.
+
+    Options that have no effect on what is measured are refused.
     """
     if proxy == "vne":
+        refuse(**dict.fromkeys(COUNTING, "is for entropies of counts, which --proxy vne does not measure"))
         if len(corpus) > 1:
             raise click.UsageError("--proxy vne takes one CORPUS")
         return show_vne(corpus[0] if corpus else None, embeddings, embedding_column, embed_with, out, resume, as_json)
     if embeddings or embed_with is not None:
         raise click.UsageError("--embeddings and --embed-with go with --proxy vne")
+    refuse(embedding_column="goes with --proxy vne")
     if not corpus:
         raise click.UsageError("Missing argument 'CORPUS'.")
-    if resume is not None and corpus[0].suffix == ".mlc":
-        raise click.UsageError("--resume is for counting a corpus.yaml: count files are counted already")
-    if sample_tokens is not None and (resume is not None or corpus[0].suffix == ".mlc"):
-        raise click.UsageError(
-            "--sample-tokens draws from a corpus.yaml, without --resume: a sample is counted in seconds"
+    are_counts = corpus[0].suffix == ".mlc"
+    if are_counts:
+        refuse(
+            resume="is for counting a corpus.yaml: count files are counted already",
+            groups="is for counting a corpus.yaml: count files bring their own",
         )
-    if corpus[0].suffix == ".mlc":
+    if are_counts or resume is not None:
+        refuse(sample_tokens="draws from a corpus.yaml, without --resume: a sample is counted in seconds")
+    if sample_tokens is None:
+        refuse(seed="goes with --sample-tokens")
+    if are_counts:
         table = tabulate(_read_counts(corpus, threads, memory), estimator=estimator, equalize=equalize)
     elif len(corpus) > 1:
         raise click.UsageError("give one corpus.yaml, or count files (.mlc) alone")
@@ -152,14 +163,10 @@ def _read_counts(files: Sequence[Path], threads: int | None, memory: int | None)
     """Open the count files of all domains."""
     counters: dict[str, NgramCounter] = {}
     for file in files:
-        if not file.exists():
-            raise InputError(f"{file}: there is no such file")
-        counter = NgramCounter.read(file, threads=threads, memory_limit=memory)
-        if counter.domain is None:
-            raise InputError(f"{file}: does not say which domain it counts")
-        if counter.domain in counters:
-            raise InputError(f"{file}: another file counts domain {counter.domain!r}, too: use `mixlaw merge` first")
-        counters[counter.domain] = counter
+        domain, counter = open_counts(file, threads, memory)
+        if domain in counters:
+            raise InputError(f"{file}: another file counts domain {domain!r}, too: use `mixlaw merge` first")
+        counters[domain] = counter
     return counters
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-from mixlaw.cli.counting import Size
+from mixlaw.cli.counting import memory_option, open_counts
 from mixlaw.cli.output import json_option, show
 from mixlaw.engine.count_files import count_file_name
 from mixlaw.entropy.counter import NgramCounter
-from mixlaw.errors import InputError
 from mixlaw.layout import aligned
 
 SCHEMA = "mixlaw.merge/1"
@@ -25,12 +24,7 @@ SCHEMA = "mixlaw.merge/1"
     help="Folder for the merged count files, one a domain: DOMAIN.mlc.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="The most threads that merge.  [default: all]")
-@click.option(
-    "--memory",
-    type=Size(),
-    metavar="SIZE",
-    help="Memory that counts may take, as 2GB or 512MiB; the rest goes to files.  [default: no limit]",
-)
+@memory_option
 @json_option
 def merge(files: tuple[Path, ...], out: Path, threads: int | None, memory: int | None, as_json: bool) -> None:
     """Add up count files, those of each domain by themselves.
@@ -41,13 +35,11 @@ def merge(files: tuple[Path, ...], out: Path, threads: int | None, memory: int |
     """
     merged: dict[str, NgramCounter] = {}
     for file in files:
-        counter = NgramCounter.read(file, threads=threads, memory_limit=memory)
-        if counter.domain is None:
-            raise InputError(f"{file}: does not say which domain it counts")
-        if counter.domain not in merged:
-            merged[counter.domain] = counter
+        domain, counter = open_counts(file, threads, memory)
+        if domain not in merged:
+            merged[domain] = counter
         else:
-            merged[counter.domain].merge_file(file)
+            merged[domain].merge_file(file)
     out.mkdir(parents=True, exist_ok=True)
     content = {}
     for name in list(merged):

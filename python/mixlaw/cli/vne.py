@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from mixlaw.cli.given import refuse
 from mixlaw.cli.output import show
 from mixlaw.entropy.text_models import load_model
 from mixlaw.entropy.von_neumann import measure_vne
@@ -44,10 +45,13 @@ def show_vne(
     """
     if (corpus is None) == (not embeddings):
         raise click.UsageError("either a CORPUS or --embeddings for every domain says what to measure")
+    paths = _paths(embeddings)
+    if not any(path.endswith((".parquet", ".arrow")) for path in paths.values()):
+        refuse(embedding_column="goes with --embeddings of .parquet or .arrow")
     if corpus is None:
         if model is not None:
             raise click.UsageError("--embed-with is for a CORPUS: --embeddings are vectors already")
-        table = measure_vne(_paths(embeddings), column=column, checkpoint_dir=resume)
+        table = measure_vne(paths, column=column, checkpoint_dir=resume)
     else:
         embedder = None if model is None else load_model(model)
         table = measure_vne(load_corpus(corpus), embedder=embedder, checkpoint_dir=resume)
