@@ -29,7 +29,7 @@ help:
 	@echo "make test       C++ and Python tests"
 	@echo "make test-slow  the long campaigns"
 	@echo "make sanitize   C++ tests under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer"
-	@echo "make fuzz       count files and counters, FUZZ_SECONDS=$(FUZZ_SECONDS) each"
+	@echo "make fuzz       count files, counters and JSON Lines, FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make lint       ruff, mypy, clang-format;  make format applies the formatters"
 	@echo "make bench      benchmarks, stopped after BENCH_SECONDS=$(BENCH_SECONDS)"
 	@echo "make wheel      wheel and sdist -> dist/"
@@ -75,6 +75,7 @@ fuzz: .venv-test/.ready
 	.venv-test/bin/cmake --build build/fuzz
 	build/fuzz/csrc/fuzz/fuzz_count_file -max_total_time=$(FUZZ_SECONDS)
 	build/fuzz/csrc/fuzz/fuzz_counter -max_total_time=$(FUZZ_SECONDS)
+	build/fuzz/csrc/fuzz/fuzz_json_lines -max_total_time=$(FUZZ_SECONDS)
 
 lint: .venv-test/.ready
 	$(TEST_PYTHON) -m ruff check .

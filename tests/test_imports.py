@@ -11,6 +11,7 @@ import mixlaw
 
 PACKAGE = Path(mixlaw.__file__).parent
 NOUNS = {
+    "compiled",
     "errors",
     "files",
     "sheet",

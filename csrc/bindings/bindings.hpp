@@ -5,6 +5,7 @@
 
 namespace mixlaw::bindings {
 
+void bind_json(pybind11::module_& module);
 void bind_ngram(pybind11::module_& module);
 
 }  // namespace mixlaw::bindings

@@ -5,6 +5,9 @@ import numpy as np
 import numpy.typing as npt
 
 def simd_level() -> str: ...
+def json_line_texts(
+    block: bytes, field: bytes
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]] | None: ...
 
 class CountsIterator(Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]]):
     def __iter__(self) -> CountsIterator: ...

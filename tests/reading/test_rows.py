@@ -197,8 +197,24 @@ def test_lines_that_hold_what_they_should_are_not_parsed_one_by_one(
 ) -> None:
     monkeypatch.setattr(rows.json, "loads", None)
     path = tmp_path / "good.jsonl"
-    path.write_text('{"id": 1, "text": "2020-01-01"}\r\n{"text": "\\u00e9☃", "id": null}\n')
+    path.write_text('{"id": 1, "text": "2020-01-01"}\r\n\n \t\n{"text": "\\u00e9☃", "id": null}')
     assert texts_of(JsonLines([str(path)])) == ["2020-01-01", "é☃"]
+
+
+def test_json_lines_are_read_without_arrow(tmp_path: Path, texts_of: TextsOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n{"text": "b", "x": NaN}\n'))
+    assert texts_of(JsonLines([str(path)])) == ["a", "b"]
+
+
+def test_name_of_a_field_may_be_any(tmp_path: Path, texts_of: TextsOf) -> None:
+    path = tmp_path / "a.jsonl"
+    for field in ("", "é☃", "a\0b", '"', "\ud800"):
+        path.write_text(json.dumps({"text": "wrong", field: "right"}))
+        assert texts_of(JsonLines([str(path)], field)) == ["right"]
+        with pytest.raises(InputError, match=r"line 1: no field 'x'; there are"):
+            texts_of(JsonLines([str(path)], "x"))
 
 
 @settings(deadline=None)

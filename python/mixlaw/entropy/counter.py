@@ -18,19 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mixlaw.compiled import _core
 from mixlaw.corpus import Tokens
 from mixlaw.entropy.checkpoint import CountCheckpoints
 from mixlaw.entropy.inputs import InputRange, joined_inputs, read_inputs
-from mixlaw.errors import InputError, MissingDependencyError
+from mixlaw.errors import InputError
 from mixlaw.files import replaced_file
-
-try:
-    from mixlaw import _core
-except ImportError as error:
-    raise MissingDependencyError(
-        f"the compiled core of mixlaw cannot be imported ({error}): run `pip install .` in a checkout of mixlaw"
-    ) from error
-
 
 # How n-grams end: none crosses the border of a document. Counts made by another rule could not be merged with these.
 BOUNDARY = "document"

@@ -1,8 +1,8 @@
-"""Documents that are rows of files: lines of text, JSON Lines, Parquet, Arrow; a few megabytes at a time, by Arrow.
+"""Documents that are rows of files: lines of text, JSON Lines, Parquet, Arrow; a few megabytes at a time.
 
-`fsspec` opens the files and, by the suffix (.gz, .bz2, .xz, .zst), this module decompresses them. Arrow's JSON parser
-takes lines as long as each holds what it should; where it refuses, or could have seen other lines than there are, the
-lines are parsed again one by one by `json`, which says what is wrong and where.
+`fsspec` opens the files of lines and, by the suffix (.gz, .bz2, .xz, .zst), this module decompresses them. The core
+parses JSON Lines as long as each holds what it should; lines that it refuses are parsed again one by one by `json`,
+which takes them or says what is wrong and where. Parquet and Arrow files are read by Arrow.
 """
 
 import bz2
@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from mixlaw.compiled import _core
 from mixlaw.corpus import Position
 from mixlaw.errors import InputError, require
 from mixlaw.reading.arrow import arrow_batches, column_type, opened_arrow, parquet_batches, parquet_type
@@ -49,11 +51,11 @@ class TextLines:
         """See `Documents.read`; the offset counts lines."""
         for path, first in remaining(self._paths, start):
             for number, block in _blocks(path, first):
-                data = np.frombuffer(block, np.uint8)
-                is_end = data == _LINE_END
-                lengths = np.diff(np.flatnonzero(is_end), prepend=-1) - 1
+                _check_lines(path, number, block)
+                lengths = np.diff(_line_ends(block), prepend=-1) - 1
                 lines = np.flatnonzero(lengths)
-                yield Texts(path, number, number + lines, data[~is_end], borders_of(lengths[lines]))
+                data = np.frombuffer(block.replace(b"\n", b""), np.uint8)
+                yield Texts(path, number, number + lines, data, borders_of(lengths[lines]))
 
     def place(self, position: Position) -> str:
         """See `Documents.place`."""
@@ -74,6 +76,8 @@ class JsonLines:
     def __init__(self, paths: Sequence[str], field: str = "text") -> None:
         self._paths = paths
         self._field = field
+        # Half a surrogate pair in a name is no UTF-8, which no field of a file has then.
+        self._key = field.encode(errors="surrogatepass")
 
     def read(self, start: Position | None) -> Iterator[Texts]:
         """See `Documents.read`; the offset counts lines."""
@@ -86,28 +90,15 @@ class JsonLines:
         return _line(*position)
 
     def _parsed(self, path: str, number: int, block: bytes) -> Texts | None:
-        """Documents of a block of lines, all at once; None where a line holds anything but one object with a string."""
-        data = np.frombuffer(block, np.uint8)
-        ends = np.flatnonzero(data == _LINE_END)
-        begins = np.concatenate([[0], ends[:-1] + 1])
-        if (data[begins] != ord("{")).any():
+        """Documents of a block of lines, all at once; None where `json` has to look at them."""
+        found = _core.json_line_texts(block, self._key)
+        if found is None:
             return None
-        arrow, reader = require("pyarrow", "data"), require("pyarrow.json", "data")
-        # The type of the field is given, so that none is guessed and "2020-01-01" stays text.
-        parse = reader.ParseOptions(
-            explicit_schema=arrow.schema([(self._field, arrow.string())]), unexpected_field_behavior="ignore"
-        )
-        read = reader.ReadOptions(use_threads=False, block_size=len(block) + 1)
-        try:
-            column = reader.read_json(arrow.BufferReader(block), read, parse).column(0)
-        except (ValueError, NotImplementedError):  # no JSON to Arrow: line by line, the place can be named
-            return None
-        # Objects that go on over several lines, or share one, make another number of rows.
-        if len(column) != len(ends) or column.null_count:
-            return None
-        return _texts(path, number, column)
+        data, borders, lines = found
+        return Texts(path, number, number + lines, data, borders)
 
     def _parsed_by_line(self, path: str, number: int, block: bytes) -> Texts:
+        _check_lines(path, number, block)
         lines = block.decode().split("\n")[:-1]
         numbers = [number + k for k, line in enumerate(lines) if line and not line.isspace()]
         texts = [self._text(lines[k - number], _line(path, k)) for k in numbers]
@@ -269,7 +260,7 @@ def _texts(source: str, first: int, column: Any) -> Texts:
 def _blocks(path: str, first: int) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file from line `first` on, some at a time, with the number of the first of them.
 
-    They are UTF-8, and each ends with a line feed, whatever it ended with in the file.
+    Each ends with a line feed, whatever it ended with in the file.
     """
     number, held = 0, b""
     with _open(path) as file:
@@ -287,17 +278,20 @@ def _blocks(path: str, first: int) -> Iterator[tuple[int, bytes]]:
                 block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             if not block.endswith(b"\n"):
                 block += b"\n"
-            lines = block.count(b"\n")
+            # Several times as fast as `bytes.count`.
+            lines = int(np.count_nonzero(np.frombuffer(block, np.uint8) == _LINE_END))
             if number < first < number + lines:
-                ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END)
-                held = block[ends[first - number - 1] + 1 :] + held
+                held = block[int(_line_ends(block)[first - number - 1]) + 1 :] + held
                 number = first
             elif number < first:
                 number += lines
             else:
-                _check_lines(path, number, block)
                 yield number, block
                 number += lines
+
+
+def _line_ends(block: bytes) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_END)
 
 
 def _whole_lines(held: bytes, size: int) -> int:
@@ -319,6 +313,7 @@ def _filled(file: Any, held: bytes, size: int) -> bytes:
 
 
 def _check_lines(path: str, number: int, block: bytes) -> None:
+    """Refuse a block of lines that is not UTF-8, naming the line."""
     try:
         check_utf8(block)
     except UnicodeDecodeError as bad:
