@@ -11,7 +11,6 @@ import mixlaw
 
 PACKAGE = Path(mixlaw.__file__).parent
 NOUNS = {
-    "compiled",
     "errors",
     "files",
     "sheet",
@@ -42,8 +41,8 @@ ROOMS = {
     "engine": {"reading", "entropy"},
     "kernels": set(),
 }
-NATIVE = {"_core"}
-TOP = {"cli": set(ROOMS), "__main__": {"cli"}}
+NATIVE = {"_core", "compiled"}
+TOP = {"cli": set(ROOMS), "__main__": {"cli"}, "compiled": NATIVE}
 
 
 def modules() -> list[Path]:
