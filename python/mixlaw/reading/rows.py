@@ -24,8 +24,9 @@ from mixlaw.reading.arrow import arrow_batches, column_type, opened_arrow, parqu
 from mixlaw.reading.documents import Texts, borders_of, check_utf8, groups, pack, remaining
 from mixlaw.reading.tokenfiles import check_size, file_size
 
-# Bytes of lines, or of rows of an Arrow file, that are read at a time; of a Parquet file, about as many.
-BLOCK = 2**21
+# Bytes of lines, or of rows of an Arrow file, that are read at a time; of a Parquet file, about as many. Enough for a
+# tokenizer, so that blocks need not be put together, which would copy them.
+BLOCK = 2**23
 # Rows that are held at a time: of a dataset, and the fewest and the most of a Parquet file.
 ROWS = 64
 MOST_ROWS = 2**14
