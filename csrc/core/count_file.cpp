@@ -21,7 +21,6 @@ constexpr std::uint8_t end_magic[8] = {'M', 'L', 'C', 'e', 'n', 'd', '\r', '\n'}
 constexpr std::uint32_t version = 1;
 constexpr std::uint64_t fixed_head_size = 8 + 4 + 4 + 8 + 8 + 8 * max_order + 8;
 constexpr std::uint64_t checksum_size = 8;
-constexpr std::uint64_t table_head_size = 4 + 4 + 8 + 8;
 constexpr std::uint64_t segment_entry_size = 6 * 8;
 constexpr std::uint64_t trailer_size = 4 * 8;
 
