@@ -4,18 +4,6 @@
 
 namespace mixlaw {
 
-CountTally CountTally::times(std::uint64_t factor) const {
-  CountTally result;
-  const auto put = [&result](std::uint64_t count, std::uint64_t how_many) {
-    (count < table_size ? result.table_[count] : result.large_[count]) += how_many;
-  };
-  for (std::size_t count = 0; count < table_size; ++count) {
-    if (table_[count] > 0) put(count * factor, table_[count]);
-  }
-  for (const auto& [count, how_many] : large_) put(count * factor, how_many);
-  return result;
-}
-
 CountOfCounts count_of_counts(const std::vector<CountTally>& tallies) {
   std::map<std::uint64_t, std::uint64_t> sorted;
   for (const CountTally& tally : tallies) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
+#include <unordered_map>
 #include <utility>
 
 #include "mixlaw/aligned.hpp"
@@ -151,6 +152,40 @@ struct GroupCounts {
   }
 };
 
+// How often each count occurs in several columns: small counts have a place in a table, side by side for the columns.
+class Columns {
+ public:
+  explicit Columns(std::size_t columns)
+      : columns_(columns),
+        small_(std::clamp<std::uint64_t>(most_places / columns, 16, 4096)),
+        table_(small_ * columns),
+        large_(columns) {}
+
+  // Counts below this may be added by add_small.
+  std::uint64_t small() const { return small_; }
+  void add_small(std::uint64_t count, std::size_t column) { ++table_[count * columns_ + column]; }
+  void add(std::uint64_t count, std::size_t column) {
+    count < small_ ? add_small(count, column) : void(++large_[column][count]);
+  }
+
+  // Adds a column to a tally, with every count so many times as large.
+  void add_to(CountTally& tally, std::size_t column, std::uint64_t factor) const {
+    for (std::uint64_t count = 1; count < small_; ++count) {
+      const std::uint64_t how_many = table_[count * columns_ + column];
+      if (how_many > 0) tally.add(count * factor, how_many);
+    }
+    for (const auto& [count, how_many] : large_[column]) tally.add(count * factor, how_many);
+  }
+
+ private:
+  static constexpr std::size_t most_places = std::size_t{1} << 18;
+
+  std::size_t columns_;
+  std::uint64_t small_;
+  std::vector<std::uint64_t> table_;
+  std::vector<std::unordered_map<std::uint64_t, std::uint64_t>> large_;
+};
+
 // How often each count occurs in replicates, each of which weights the groups in its own way. For one thread.
 class ReplicateTallies {
  public:
@@ -159,14 +194,13 @@ class ReplicateTallies {
         stride_((weights.size() + sum_lanes - 1) / sum_lanes * sum_lanes),
         by_group_(weights.front().size() * stride_),
         sums_(stride_),
-        table_(table_sums * stride_),
-        of_group_(weights.front().size()),
-        large_(weights.size()) {
+        alone_(weights.front().size()),
+        several_(stride_) {
     for (const auto& row : weights) heaviest_ = std::max(heaviest_, *std::max_element(row.begin(), row.end()));
     std::fill_n(by_group_.data(), weights.front().size() * stride_, std::uint16_t{0});
     for (std::size_t r = 0; r < weights.size(); ++r) {
       for (std::size_t g = 0; g < weights[r].size(); ++g) {
-        by_group_.data()[g * stride_ + r] = static_cast<std::uint16_t>(std::min(weights[r][g], table_sums));
+        by_group_.data()[g * stride_ + r] = static_cast<std::uint16_t>(std::min(weights[r][g], most_narrow));
       }
     }
   }
@@ -184,47 +218,44 @@ class ReplicateTallies {
     }
     if (ngram.n == 0) return;
     if (ngram.n == 1) {
-      of_group_[ngram.groups[0]].add(total);
+      alone_.add(total, ngram.groups[0]);
       return;
     }
-    if (std::max(total, most) < table_sums) {
+    const std::size_t replicates = weights_.size();
+    if (std::max(total, most) <= most_narrow) {
       std::uint16_t* const sums = sums_.data();
       kernels().weighted_sums(by_group_.data(), stride_, ngram.groups, counts, ngram.n, sums);
-      std::uint64_t* const table = table_.data();
-      const std::size_t replicates = weights_.size();
-      for (std::size_t r = 0; r < replicates; ++r) ++table[sums[r] * stride_ + r];
+      if (most < several_.small()) {
+        for (std::size_t r = 0; r < replicates; ++r) several_.add_small(sums[r], r);
+      } else {
+        for (std::size_t r = 0; r < replicates; ++r) several_.add(sums[r], r);
+      }
       return;
     }
-    for (std::size_t r = 0; r < weights_.size(); ++r) {
+    for (std::size_t r = 0; r < replicates; ++r) {
       std::uint64_t sum = 0;
       for (std::size_t i = 0; i < ngram.n; ++i) sum += weights_[r][ngram.groups[i]] * ngram.counts[i];
-      large_[r].add(sum);
+      several_.add(sum, r);
     }
   }
 
-  // Appends what makes up one replicate.
-  void collect(std::size_t replicate, std::vector<CountTally>& tallies) const {
-    CountTally several = large_[replicate];
-    for (std::size_t sum = 1; sum < table_sums; ++sum) several.add(sum, table_[sum * stride_ + replicate]);
-    tallies.push_back(std::move(several));
-    for (std::size_t g = 0; g < of_group_.size(); ++g) {
-      const std::uint64_t weight = weights_[replicate][g];
-      if (weight > 0) tallies.push_back(of_group_[g].times(weight));
+  void add_to(CountTally& tally, std::size_t replicate) const {
+    several_.add_to(tally, replicate, 1);
+    for (std::size_t g = 0; g < weights_[replicate].size(); ++g) {
+      if (weights_[replicate][g] > 0) alone_.add_to(tally, g, weights_[replicate][g]);
     }
   }
 
  private:
-  static constexpr std::uint64_t table_sums = 4096;
+  static constexpr std::uint64_t most_narrow = 0xFFFF;
 
   const Weights& weights_;
   std::size_t stride_;  // from the weights of one group to those of the next
   std::uint64_t heaviest_ = 0;
   AlignedArray<std::uint16_t> by_group_;
   AlignedArray<std::uint16_t> sums_;
-  // N-grams of several groups: how often each small sum occurs, side by side for the replicates; and the others.
-  std::vector<std::uint64_t> table_;
-  std::vector<CountTally> of_group_;  // n-grams that this group alone has: all replicates multiply them alike
-  std::vector<CountTally> large_;
+  Columns alone_;    // n-grams that one group alone has, by group: all replicates multiply them alike
+  Columns several_;  // the others, by replicate
 };
 
 template <class Key>
@@ -250,11 +281,11 @@ std::vector<CountOfCounts> weighted_as(const Sources& sources, const NgramKeys& 
   });
   std::vector<CountOfCounts> result;
   for (std::size_t r = 0; r < weights.size(); ++r) {
-    std::vector<CountTally> tallies;
+    std::vector<CountTally> tally(1);
     for (const auto& worker : workers) {
-      if (worker) worker->tallies.collect(r, tallies);
+      if (worker) worker->tallies.add_to(tally[0], r);
     }
-    result.push_back(count_of_counts(tallies));
+    result.push_back(count_of_counts(tally));
   }
   return result;
 }

@@ -19,6 +19,7 @@ import numpy as np
 from mixlaw import NgramCounter
 
 ROWS = 1 << 12
+REPLICATES = 54
 
 
 def memory() -> int:
@@ -48,25 +49,36 @@ class Peak:
         return self.most
 
 
-def least_limit(vocab_size: int, order: int, threads: int) -> int:
+def least_limit(vocab_size: int, order: int, groups: int, threads: int) -> int:
     try:
-        NgramCounter(vocab_size, order=order, threads=threads, memory_limit=1)
+        NgramCounter(vocab_size, order=order, groups=groups, threads=threads, memory_limit=1)
     except ValueError as error:
         return int(str(error).rsplit(" ", 1)[1])
     raise AssertionError("a limit of one byte was accepted")
 
 
 def main(
-    tokens: str, offsets: str | None, vocab_size: int, order: int, threads: int, factor: float, call: int, folder: str
+    tokens: str,
+    offsets: str | None,
+    vocab_size: int,
+    order: int,
+    groups: int,
+    threads: int,
+    factor: float,
+    call: int,
+    folder: str,
 ) -> dict[str, Any]:
     array = np.load(tokens, mmap_mode="r")
     borders = None if offsets is None else np.load(offsets, mmap_mode="r")
-    limit = int(factor * least_limit(vocab_size, order, threads))
+    limit = int(factor * least_limit(vocab_size, order, groups, threads))
     phases = {}
     whole = Peak()
     peak = Peak()
     with tempfile.TemporaryDirectory(dir=folder) as spill:
-        counter = NgramCounter(vocab_size, order=order, threads=threads, memory_limit=limit, spill_dir=spill)
+        counter = NgramCounter(
+            vocab_size, order=order, groups=groups, threads=threads, memory_limit=limit, spill_dir=spill
+        )
+        weights = np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), REPLICATES).tolist()
         if call:
             for begin in range(0, len(array), call):
                 context = min(begin, order - 1)
@@ -76,6 +88,7 @@ def main(
         phases["update"] = peak.end()
         for name, ask in (
             ("entropy", lambda: [counter.entropy(n) for n in range(1, order + 1) if counter.total(n)]),
+            ("weights", lambda: [len(counter.weighted_counts_of_counts(n, weights)) for n in range(1, order + 1)]),
             ("rows", lambda: [sum(1 for _ in counter.iter_counts(n, ROWS)) for n in range(1, order + 1)]),
             ("write", lambda: counter.write(Path(spill) / "a.mlc")),
             ("merge", lambda: counter.merge_file(Path(spill) / "a.mlc")),

@@ -24,6 +24,7 @@ class Case(NamedTuple):
     threads: int = 1
     factor: float = 1.0
     call: int = 0
+    groups: int = 1
 
 
 def measure(case: Case, folder: Path) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         "offsets": offsets,
         "vocab_size": case.vocab_size,
         "order": case.order,
+        "groups": case.groups,
         "threads": case.threads,
         "factor": case.factor,
         "call": case.call,
@@ -77,6 +79,8 @@ def check(case: Case, folder: Path) -> dict[str, Any]:
         # So many small inputs, with history.
         Case("uniform", 2**25, 5, 200_000, call=5),
         Case("short", 2**20, 3, 1_500_000, threads=2),
+        Case("short", 2**16, 2, 3_000_000, threads=2, groups=32),
+        Case("short", 2**10, 2, 3_000_000, groups=256),
     ],
     ids=str,
 )
@@ -98,6 +102,12 @@ CASES = [
         for order in (1, 2, 3, 4, 5)
         for threads in (1, 2, 8)
         if not (vocab_size == 2**31 and order == 5)
+    ],
+    *[
+        Case("uniform", vocab_size, order, 10_000_000, threads, groups=groups)
+        for vocab_size, order in ((256, 2), (50_000, 2), (50_000, 3), (2**18, 2), (2**25, 4))
+        for threads in (1, 8)
+        for groups in (32, 256)
     ],
     # More memory than the least, where an allocator that keeps what was freed would show.
     *[Case("uniform", 2**31, 2, 30_000_000, threads, factor) for threads in (1, 8) for factor in (2, 4, 16)],

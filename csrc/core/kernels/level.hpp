@@ -22,7 +22,7 @@ namespace {
 std::uint8_t* put_16_short(std::uint8_t* out, const std::uint32_t* lows, const std::uint32_t* counts) {
   typedef std::uint32_t Words __attribute__((vector_size(64), aligned(4), may_alias));
   const auto load = [](const std::uint32_t* from) { return *reinterpret_cast<const Words*>(from); };
-  const Words step = load(lows) - load(lows - 1);
+  const Words step = load(lows + 1) - load(lows);
   const Words count = load(counts);
   const auto words = [](Words value) { return reinterpret_cast<__m512i>(value); };
   if (_mm512_cmpge_epu32_mask(words(step | count), _mm512_set1_epi32(1 << 14)) != 0) return out;
@@ -46,14 +46,14 @@ std::uint8_t* put_entries(std::uint8_t* out, const std::uint32_t* lows, const st
     std::uint8_t* const behind = put_16_short(out, lows + i, counts + i);
     const std::size_t end = i + 16;
     if (behind == out) {
-      for (std::size_t j = i; j < end; ++j) out = put_varint(put_varint(out, lows[j] - lows[j - 1]), counts[j]);
+      for (std::size_t j = i; j < end; ++j) out = put_varint(put_varint(out, lows[j + 1] - lows[j]), counts[j]);
     } else {
       out = behind;
     }
     i = end;
   }
 #endif
-  for (; i < n; ++i) out = put_varint(put_varint(out, lows[i] - lows[i - 1]), counts[i]);
+  for (; i < n; ++i) out = put_varint(put_varint(out, lows[i + 1] - lows[i]), counts[i]);
   return out;
 }
 

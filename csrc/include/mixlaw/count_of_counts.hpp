@@ -26,9 +26,6 @@ class CountTally {
     }
   }
 
-  // What it would hold had every count been so many times as large.
-  CountTally times(std::uint64_t factor) const;
-
  private:
   friend CountOfCounts count_of_counts(const std::vector<CountTally>& tallies);
 

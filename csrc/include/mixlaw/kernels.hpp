@@ -16,8 +16,8 @@ inline constexpr std::size_t sum_lanes = 32;
 struct Kernels {
   const char* level;
 
-  // Writes the entries of keys that ascend: for each, how far it is above the one before, and its count, as put_varint
-  // does. The key before the first is lows[-1]. Returns the byte behind them; there must be room for n entries of the
+  // Writes the entries of keys lows[1], ..., lows[n], which ascend: for each, how far it is above the one before, and
+  // its count (there are n), as put_varint does. Returns the byte behind them; there must be room for n entries of the
   // longest kind, and for at least 64 bytes.
   std::uint8_t* (*put_entries)(std::uint8_t* out, const std::uint32_t* lows, const std::uint32_t* counts,
                                std::size_t n);

@@ -118,7 +118,7 @@ class RunWriter {
       // The first makes room for the others.
       write(base + lows[from], counts[from]);
       if (++from == to) continue;
-      end_ = kernels().put_entries(end_, lows + from, counts + from, to - from);
+      end_ = kernels().put_entries(end_, lows + from - 1, counts + from, to - from);
       previous_ = base + lows[to - 1];
       entries_ += to - from;
       from = to;
