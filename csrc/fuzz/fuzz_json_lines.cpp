@@ -1,6 +1,8 @@
-// The reader of JSON Lines and a plain one, which do the same: lines put together from pieces and bytes.
+// The reader of JSON Lines and a plain one, which do the same: lines that are JSON but for some of their parts.
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,54 +19,117 @@ using namespace mixlaw;
 
 constexpr const char* field = "t";
 
-// By each byte of an input; one beyond them takes the next byte as it is.
-constexpr const char* pieces[] = {"{\"t\":\"",
-                                  "\"}\n",
-                                  "{\"t\":\"a\"}\n",
-                                  "{\"t\":\"a\",\"x\":",
-                                  "\"t\":",
-                                  "\"\\u0074\":",
-                                  "\"x\":",
-                                  "{",
-                                  "}",
-                                  "[",
-                                  "]",
-                                  ":",
-                                  ",",
-                                  "\"",
-                                  "\"abc\"",
-                                  "\\n",
-                                  "\\\"",
-                                  "\\\\",
-                                  "\\/",
-                                  "\\u00e9",
-                                  "\\uD83D",
-                                  "\\ude00",
-                                  "\\u0000",
-                                  "0",
-                                  "-",
-                                  "12",
-                                  ".5",
-                                  "e+7",
-                                  "E-",
-                                  "true",
-                                  "false",
-                                  "null",
-                                  " ",
-                                  "\t",
-                                  "\r",
-                                  "\n",
-                                  "\u00e9",
-                                  "\u2603",
-                                  "\U0001F600",
-                                  "\xED\xA0\x80",
-                                  "\xF4\x90\x80\x80",
-                                  "twelve bytes",
-                                  "[[[[[[[[[[[[[[[[",
-                                  "]]]]]]]]]]]]]]]]",
-                                  "{\"x\":{\"x\":{\"x\":",
-                                  "}}}",
-                                  "1111111111111111111111111111111111111111111111111111111111111111"};
+// Writes lines that are JSON but for some of their parts, as an input says. Behind its end are zeros, which end all.
+class Writer {
+ public:
+  explicit Writer(fuzz::Input& input) : input_(input) {}
+
+  std::string block() {
+    while (!input_.empty()) line();
+    return block_;
+  }
+
+ private:
+  std::string any(std::initializer_list<const char*> pieces) { return pieces.begin()[input_.u8() % pieces.size()]; }
+
+  void spaces() { block_ += any({"", "", "", "", " ", "\t ", "  ", "\r", "\n"}); }
+
+  void line() {
+    if (input_.u8() % 8 == 7) {
+      block_ += any({" \t", "\xEF\xBB\xBF", "{", "12", "{}"});
+    } else {
+      object(0, true);
+    }
+    spaces();
+    block_ += any({"\n", "\n", "\n", "\n", "\n\n", "", ",", "}"});
+  }
+
+  void object(unsigned levels, bool has_text) {
+    const unsigned before = input_.u8() % 3;
+    const unsigned behind = input_.u8() % 3;
+    block_ += '{';
+    for (unsigned i = 0; i < before + has_text + behind; ++i) {
+      const bool is_text = has_text && i == before;
+      if (i > 0) block_ += any({",", ",", ",", ",", ",", ",", ",", ", ", " ,", "", ",,"});
+      spaces();
+      block_ += is_text ? any({"\"t\"", "\"t\"", "\"\\u0074\""}) : any({"\"x\"", "\"\"", "\"t\"", "\"tt\"", "t"});
+      spaces();
+      block_ += any({":", ":", ":", ":", ":", ":", ":", ": ", " :", "", "::"});
+      if (is_text && input_.u8() % 16 < 15) {
+        string();
+      } else {
+        value(levels + 1);
+      }
+      spaces();
+    }
+    block_ += any({"}", "}", "}", "}", "}", "}", "}", "]", ",}", ""});
+  }
+
+  void value(unsigned levels) {
+    const unsigned kind = levels > 8 ? 0 : input_.u8() % 8;
+    if (kind < 2) {
+      number();
+    } else if (kind == 2) {
+      string();
+    } else if (kind == 3) {
+      object(levels, false);
+    } else if (kind == 4) {
+      block_ += '[';
+      for (unsigned items = input_.u8() % 4; items > 0; --items) {
+        value(levels + 1);
+        if (items > 1) block_ += any({",", ",", ",", " , ", ""});
+      }
+      block_ += any({"]", "]", "]", "]", "]", "]", "}", ",]"});
+    } else if (kind == 5) {
+      const unsigned most = 60 + input_.u8() % 8;
+      const bool objects = input_.u8() % 2 == 1;
+      for (unsigned i = 0; i < most; ++i) block_ += objects ? "{\"x\":" : "[";
+      value(9);
+      for (unsigned i = 0; i < most; ++i) block_ += objects ? '}' : ']';
+    } else {
+      block_ += any({"true", "false", "null", "[]", "{}", "[ ]", "{ }", "tru", "nulls", "NaN", ""});
+    }
+  }
+
+  void number() {
+    block_ += any({"", "", "-", "+", "--"});
+    block_ += any({"0", "7", "12", "10", "01", "", "x"});
+    if (input_.u8() % 8 == 7) block_ += std::string(636 + input_.u8() % 6, '1');
+    block_ += any({"", "", ".5", ".05", ".", ".e"});
+    block_ += any({"", "", "e7", "E07", "e+7", "E-7", "e", "e+", "e+-7"});
+  }
+
+  void string() {
+    block_ += '"';
+    for (unsigned kind = input_.u8() % 16; kind > 0; kind = input_.u8() % 16) {
+      char unit[7];
+      if (kind < 5) {
+        block_ += any({"a", "bcd", "twelve bytes", "sixteen bytes..."});
+      } else if (kind < 7) {
+        block_ += any({"\\n", "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\r", "\\t", "\\x", "\\", "\\u12"});
+      } else if (kind < 9) {
+        block_ += test::utf8(static_cast<std::uint32_t>(input_.u16()) * (kind == 7 ? 1 : 17));
+      } else if (kind < 11) {
+        std::snprintf(unit, sizeof unit, kind == 9 ? "\\u%04x" : "\\u%04X", static_cast<unsigned>(input_.u16()));
+        block_ += unit;
+      } else if (kind < 14) {
+        // Around both ends of both halves of surrogate pairs.
+        const std::string high = any({"\\ud800", "\\udbff", "\\uD83D", "\\ud7ff", "\\udc00"});
+        block_ += high + any({"\\udc00", "\\udfff", "\\uDE00", "\\udbff", "\\ue000", "", "\\n"});
+      } else if (kind == 14) {
+        block_ += static_cast<char>(input_.u8());
+      } else {
+        for (const char* bytes : {"\xED\xA0\x80", "\xE0\x9F\xBF", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xC1\xBF"}) {
+          if (input_.u8() % 4 == 1) block_ += bytes;
+        }
+      }
+    }
+    block_ += any({"\"", "\"", "\"", "\"", "\"", "\"", "\"", "'"});
+  }
+
+  fuzz::Input& input_;
+  std::string block_;
+};
 
 struct Refused {};
 
@@ -250,15 +315,7 @@ std::optional<Found> plainly(const std::string& block) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
-  std::string block;
-  while (!input.empty()) {
-    const std::uint8_t piece = input.u8();
-    if (piece < std::size(pieces)) {
-      block += pieces[piece];
-    } else {
-      block += static_cast<char>(input.u8());
-    }
-  }
+  const std::string block = Writer(input).block();
   // Of their own size, so that AddressSanitizer sees what goes beyond them.
   const auto in = std::make_unique<std::uint8_t[]>(block.size());
   const auto out = std::make_unique<std::uint8_t[]>(block.size());
