@@ -155,6 +155,13 @@ class MappedFile : public Holder {
     if (!fault.empty()) throw CountFileError(path_, segment.offset, fault);
     checked_[segment.number].store(true, std::memory_order_release);
   }
+  void leave(const Segment& segment) const override {
+    // Some segments at a time, whole pages. Who still reads there gets them again.
+    constexpr std::uint64_t stretch = std::uint64_t{1} << 19;
+    const std::uint64_t begin = segment.offset / stretch * stretch;
+    const std::uint64_t end = (segment.offset + segment.size) / stretch * stretch;
+    if (begin < end) madvise(const_cast<std::uint8_t*>(bytes_) + begin, end - begin, MADV_DONTNEED);  // a hint
+  }
 
  private:
   struct Expected {

@@ -39,6 +39,7 @@ class MemorySink::Slab : public Holder {
 
   const std::uint8_t* data() const override { return memory_; }
   void check(const Segment&) const override {}
+  void leave(const Segment&) const override {}
 
   std::size_t room() const { return size_ - used_; }
   // Where the bytes lie in the slab. Requires as much room.

@@ -37,6 +37,8 @@ class Holder {
   virtual const std::uint8_t* data() const = 0;
   // Throws CountFileError unless the bytes of the segment are what was written.
   virtual void check(const Segment& segment) const = 0;
+  // The segment was read, and likely will not be soon: its pages need not stay in the process.
+  virtual void leave(const Segment& segment) const = 0;
 };
 
 struct Segment {
@@ -230,6 +232,7 @@ class RunCursor {
 
  private:
   bool open_next_segment() {
+    if (in_ != nullptr) segment_[-1].holder->leave(segment_[-1]);
     if (segment_ == last_) return false;
     segment_->holder->check(*segment_);
     in_ = segment_->begin();
