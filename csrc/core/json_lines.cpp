@@ -126,7 +126,7 @@ class Parser {
   }
 
   void spaces() {
-    while (in_ != end_ && (*in_ == ' ' || *in_ == '\t' || *in_ == '\r')) ++in_;
+    while (in_ != end_ && (*in_ == ' ' || *in_ == '\t')) ++in_;
   }
 
   // The object of a line, behind its brace; its text goes to `out_`.

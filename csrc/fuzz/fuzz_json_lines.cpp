@@ -189,7 +189,7 @@ class Plain {
   }
 
   void spaces() {
-    while (taken(' ') || taken('\t') || taken('\r')) {
+    while (taken(' ') || taken('\t')) {
     }
   }
 
@@ -299,7 +299,7 @@ std::optional<Found> plainly(const std::string& block) {
     const std::size_t end = std::min(block.find('\n', begin), block.size());
     const std::string line = block.substr(begin, end - begin);
     begin = end + 1;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (line.find_first_not_of(" \t") == std::string::npos) continue;
     try {
       std::string text;
       for (const char32_t character : Plain(line).text()) text += test::utf8(character);

@@ -61,6 +61,8 @@ def strictly(line: bytes, field: str) -> str:
             check(key, levels)
             check(inner, levels + 1)
 
+    if b"\r" in line:
+        raise RefusedError("\\r")
     try:
         row = json.loads(
             line.decode(), object_pairs_hook=pairs, parse_constant=constant, parse_int=number, parse_float=number
@@ -81,7 +83,7 @@ def check(block: bytes, field: str = "text") -> bool:
     found = json_line_texts(block, field.encode())
     try:
         expected = [
-            (number, strictly(line, field)) for number, line in enumerate(block.split(b"\n")) if line.strip(b" \t\r")
+            (number, strictly(line, field)) for number, line in enumerate(block.split(b"\n")) if line.strip(b" \t")
         ]
     except RefusedError:
         assert found is None
@@ -104,7 +106,7 @@ def check(block: bytes, field: str = "text") -> bool:
     field=UNICODE,
     ascii_only=st.booleans(),
     separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", "\t : ")]),
-    ends=st.sampled_from(["\n", "\n\n", " \t\n \n", "\r\n", " \r\n\r\n"]),
+    ends=st.sampled_from(["\n", "\n\n", " \t\n \n"]),
     last=st.booleans(),
 )
 def test_every_line_that_json_writes_is_taken(
