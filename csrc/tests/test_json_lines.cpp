@@ -135,8 +135,8 @@ void test_every_byte_in_a_string_and_behind_a_backslash() {
       CHECK(letter == std::string::npos ? refused(quoted(some + "\\" + byte + some))
                                         : gives(quoted(some + "\\" + byte + some), some + meanings[letter] + some));
     }
-    // No byte but a space, tab or carriage return may be added between tokens, nor behind them.
-    const bool space = byte == ' ' || byte == '\t' || byte == '\r';
+    // No byte but a space or tab may be added between tokens, nor behind them.
+    const bool space = byte == ' ' || byte == '\t';
     CHECK(found(std::string("{\"text\"") + byte + ":\"a\"}").has_value() == space);
     CHECK(found(quoted("a") + byte).has_value() == (space || byte == '\n'));
     CHECK(found(std::string(1, byte) + quoted("a")).has_value() == (space || byte == '\n'));
