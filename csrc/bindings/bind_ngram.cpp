@@ -312,7 +312,9 @@ list
 Raises
 ------
 ValueError
-    If a row has another length, a weight is too large, or n is out of range.)";
+    If a row has another length, a weight is too large, or n is out of range; or a count file that was merged is wrong.
+OverflowError
+    If an n-gram's count times the largest weight exceeds 64 bits.)";
 
 constexpr const char* count_of_doc = R"(How often one n-gram was counted.
 

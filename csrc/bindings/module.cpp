@@ -7,7 +7,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of mixlaw.";
   module.def(
       "simd_level", [] { return mixlaw::kernels().level; },
-      "The level of vector instructions in use; RuntimeError if MIXLAW_SIMD names one that the machine lacks.");
+      "The level of vector instructions in use; ValueError if MIXLAW_SIMD names one that the machine lacks.");
   mixlaw::bindings::bind_json(module);
   mixlaw::bindings::bind_ngram(module);
 }

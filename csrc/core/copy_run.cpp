@@ -29,7 +29,8 @@ std::vector<Part> parts_of(const Run& run, const NgramKeys& keys) {
   std::uint64_t room = 0;
   for (std::size_t s = 0; s < run.segments.size(); ++s) {
     const Segment& segment = run.segments[s];
-    if (std::exchange(group, segment.first_key >> keys.ngram_bits) != group) room = 0;
+    const WideKey group_before = std::exchange(group, segment.first_key >> keys.ngram_bits);
+    if (group != group_before) room = 0;
     for (std::uint64_t done = 0; done < segment.entries;) {
       if (room == 0) {
         parts.push_back({s, done, 0});

@@ -16,8 +16,10 @@ namespace {
 
 using Weights = std::vector<std::vector<std::uint64_t>>;
 
-// N-grams of a row are looked at together as long as they surely have no more parts than this: they stay in the cache.
+// So many n-grams of a row are looked at together that they have no more parts than this, and these stay in the cache.
 constexpr std::size_t most_parts = std::size_t{1} << 16;
+// Whether this pays is looked at every so many times.
+constexpr std::size_t rows_a_look = 256;
 
 // What one view holds of an n-gram.
 struct Part {
@@ -58,11 +60,9 @@ class NgramParts {
   // Calls use(parts, n) for every n-gram of [from, to), in no order, with its parts in the order of the views.
   template <class Use>
   void for_each(Key from, Key to, Use&& use) {
-    if (sparse_) {
-      merge(Tournament<Key>(cursors_at(views_.views, from)), to, use);
-    } else {
-      merge_rows(cursors_at(views_.views, from), to, use);
-    }
+    std::vector<RunCursor<Key>> cursors = cursors_at(views_.views, from);
+    if (!sparse_) merge_rows(cursors, to, use);
+    merge(Tournament<Key>(std::move(cursors)), to, use);
   }
 
  private:
@@ -77,19 +77,28 @@ class NgramParts {
     for (Key key = tournament.key(); key < to; key = tournament.key()) {
       sorted_.clear();
       do {
-        sorted_.push_back(part(tournament.first(), tournament.count()));
-        tournament.next();
+        // A view of longer n-grams has several entries of the same beginning, side by side.
+        const std::uint32_t view = tournament.first();
+        std::uint64_t count = 0;
+        do {
+          add_count(count, tournament.count());
+          tournament.next();
+        } while (tournament.first() == view && tournament.key() == key);
+        sorted_.push_back(part(view, count));
       } while (tournament.key() == key);
       use(sorted_.data(), sorted_.size());
     }
   }
 
-  // Sorts the parts of some n-grams at a time by a count of each n-gram's parts.
+  // Sorts the parts of some n-grams at a time by a count of each n-gram's parts. Stops where there are so few that
+  // looking at all cursors takes longer.
   template <class Use>
-  void merge_rows(std::vector<RunCursor<Key>> cursors, Key to, Use&& use) {
+  void merge_rows(std::vector<RunCursor<Key>>& cursors, Key to, Use&& use) {
     const Key low_mask = (Key{1} << low_bits_) - 1;
     std::uint32_t* const starts = starts_.data();
-    for (;;) {
+    std::size_t parts = 0;
+    for (std::size_t rows = 1;; ++rows) {
+      if (rows % rows_a_look == 0 && std::exchange(parts, 0) < rows_a_look * cursors.size() / 8) return;
       Key least = RunCursor<Key>::end_key;
       for (const RunCursor<Key>& cursor : cursors) least = std::min(least, cursor.key());
       if (least >= to) return;
@@ -99,13 +108,16 @@ class NgramParts {
       touched_.clear();
       for (std::size_t view = 0; view < cursors.size(); ++view) {
         RunCursor<Key>& cursor = cursors[view];
-        for (; cursor.key() < end; cursor.next()) {
-          const auto low = static_cast<std::uint32_t>(cursor.key() & low_mask);
+        for (Key key = cursor.key(); key < end; key = cursor.key()) {
+          std::uint64_t count = cursor.count();
+          for (cursor.next(); cursor.key() == key; cursor.next()) add_count(count, cursor.count());
+          const auto low = static_cast<std::uint32_t>(key & low_mask);
           lows_.push_back(low);
-          parts_.push_back(part(view, cursor.count()));
+          parts_.push_back(part(view, count));
           if (starts[low]++ == 0) touched_.push_back(low);
         }
       }
+      parts += parts_.size();
       std::uint32_t sum = 0;
       for (const std::uint32_t low : touched_) starts[low] = std::exchange(sum, sum + starts[low]);
       sorted_.resize(parts_.size());

@@ -89,6 +89,12 @@ def main(
         for name, ask in (
             ("entropy", lambda: [counter.entropy(n) for n in range(1, order + 1) if counter.total(n)]),
             ("weights", lambda: [len(counter.weighted_counts_of_counts(n, weights)) for n in range(1, order + 1)]),
+            (
+                "prefixes",
+                lambda: [
+                    len(counter.weighted_counts_of_counts(n, weights, prefixes=True)) for n in range(2, order + 1)
+                ],
+            ),
             ("rows", lambda: [sum(1 for _ in counter.iter_counts(n, ROWS)) for n in range(1, order + 1)]),
             ("write", lambda: counter.write(Path(spill) / "a.mlc")),
             ("merge", lambda: counter.merge_file(Path(spill) / "a.mlc")),

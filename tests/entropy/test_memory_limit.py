@@ -31,6 +31,8 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     if case.kind == "same":
         tokens = np.full(case.size, case.vocab_size - 1, np.uint32)
+    elif case.kind == "skewed":
+        tokens = (case.vocab_size * rng.random(case.size) ** 4).astype(np.uint32)
     else:
         tokens = rng.integers(0, case.vocab_size, case.size, dtype=np.uint32)
     np.save(folder / "tokens.npy", tokens)
@@ -81,6 +83,7 @@ def check(case: Case, folder: Path) -> dict[str, Any]:
         Case("short", 2**20, 3, 1_500_000, threads=2),
         Case("short", 2**16, 2, 3_000_000, threads=2, groups=32),
         Case("short", 2**10, 2, 3_000_000, groups=256),
+        Case("skewed", 50_000, 3, 4_000_000, threads=2, groups=32),
     ],
     ids=str,
 )
@@ -104,7 +107,8 @@ CASES = [
         if not (vocab_size == 2**31 and order == 5)
     ],
     *[
-        Case("uniform", vocab_size, order, 10_000_000, threads, groups=groups)
+        Case(kind, vocab_size, order, 10_000_000, threads, groups=groups)
+        for kind in ("uniform", "skewed")
         for vocab_size, order in ((256, 2), (50_000, 2), (50_000, 3), (2**18, 2), (2**25, 4))
         for threads in (1, 8)
         for groups in (32, 256)

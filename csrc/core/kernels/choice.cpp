@@ -16,13 +16,13 @@ namespace {
 const Kernels* choose() {
   const std::vector<const Kernels*> here = kernels_here();
   const char* const wanted = std::getenv("MIXLAW_SIMD");
-  if (wanted == nullptr) return here.back();
+  if (wanted == nullptr || *wanted == 0) return here.back();
   std::string names;
   for (const Kernels* kernels : here) {
     if (std::string(kernels->level) == wanted) return kernels;
     names += (names.empty() ? "" : ", ") + std::string(kernels->level);
   }
-  throw std::runtime_error("MIXLAW_SIMD is \"" + std::string(wanted) + "\", but this machine has " + names);
+  throw std::invalid_argument("MIXLAW_SIMD is \"" + std::string(wanted) + "\", but this machine has " + names);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ struct Kernels {
 std::vector<const Kernels*> kernels_here();
 
 // The best of these; or that which the environment variable MIXLAW_SIMD names, looked at once. Throws
-// std::runtime_error if the machine has no such level.
+// std::invalid_argument if the machine has no such level.
 const Kernels& kernels();
 
 }  // namespace mixlaw
