@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -374,3 +375,21 @@ def test_inputs_of_counters_that_several_threads_merge_are_all_recorded() -> Non
         thread.join()
     assert len(into.inputs) == 12
     assert into.total(1) == 36
+
+
+def test_pages_of_a_file_leave_the_process_as_they_are_read(tmp_path: Path) -> None:
+    counter = NgramCounter(2**16, threads=1)
+    counter.update(np.random.default_rng(0).integers(0, 2**16, 6_000_000, dtype=np.uint16))
+    counter.write(tmp_path / "a.mlc")
+    size = (tmp_path / "a.mlc").stat().st_size
+    assert size > 16e6
+    read = NgramCounter.read(tmp_path / "a.mlc", threads=1)
+
+    def mapped() -> int:
+        found = re.search(r"^RssFile:\s+([0-9]+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        assert found
+        return 1024 * int(found[1])
+
+    before = mapped()
+    assert read.count_of_counts(2)[1].sum() == counter.distinct(2)
+    assert mapped() - before < size / 4
