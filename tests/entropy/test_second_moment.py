@@ -1,6 +1,9 @@
 import math
-from itertools import pairwise
+import sys
+import tracemalloc
+from itertools import count, pairwise
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import mpmath
@@ -133,6 +136,75 @@ def test_calls_and_files_change_no_bit(tmp_path: Path, monkeypatch: pytest.Monke
             assert np.array_equal(moment.density(), whole.density())
             assert moment.entropy() == whole.entropy()
             assert moment.standard_error() == whole.standard_error()
+
+
+def interrupted(moment: SecondMoment, vectors: np.ndarray, line: int, error: type[BaseException]) -> bool:
+    """Add vectors, but raise before the given line of the module's code; whether there were so many lines."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != second_moment.__file__:
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise error
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        moment.update(vectors)
+    except error:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupt_at_any_line_leaves_the_vectors_up_to_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    monkeypatch.setattr(second_moment, "_BLOCK", 12 * 3)
+    monkeypatch.setattr(second_moment, "_ROWS", 1)
+    vectors = np.random.default_rng(7).standard_normal((40, 3))
+    whole = moment_of(vectors, groups=4)
+    counts = set()
+    for line in count(1):
+        moment = SecondMoment(3, groups=4)
+        moment.update(vectors[:7])
+        if not interrupted(moment, vectors[7:], line, error):
+            break
+        counts.add(moment.count)
+        if line % 3 == 0:
+            # Interrupted again, where it goes on.
+            interrupted(moment, vectors[moment.count :], line % 11, error)
+        if line % 2:
+            moment.write(tmp_path / "moment.npz")
+            assert moment.count == 0 or moment.entropy() == moment_of(vectors[: moment.count], groups=4).entropy()
+            moment = SecondMoment.read(tmp_path / "moment.npz")
+        moment.update(vectors[moment.count :])
+        assert moment.count == 40
+        assert np.array_equal(moment.density(), whole.density())
+        assert moment.standard_error() == whole.standard_error()
+    assert counts == {7, 12, 24, 36, 40}
+
+
+def test_memory_is_that_of_the_sums_and_a_block() -> None:
+    d = 512
+    vectors = np.random.default_rng(0).standard_normal((5_000, d)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        moment = SecondMoment(d)
+        moment.update(vectors)
+        moment.standard_error()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Of matrices beside the sums, eigenvalues need the most.
+    assert peak < 8 * (16 + 6) * d * d + 8 * second_moment._BLOCK + 2**21
 
 
 def test_merging_and_reading_back_keep_every_bit(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ domain's VNE is a proxy for its share of a mixture in BiMix, arXiv 2405.14908.
 import hashlib
 import os
 import zipfile
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,21 @@ _SMALL, _LARGE = 1e-200, 1e200
 _SLACK = 1e-9
 
 
+class _State(NamedTuple):
+    """What was added, replaced in one assignment, so that an interrupt finds either the old state or the new one.
+
+    `sums` holds what was added of every group, and `counts` the numbers of all vectors. The first `held` rows of the
+    block belong to the sums as well. Once it is full, those of the groups before `group` are in `sums`, and
+    `sums[group]` is to become `total`.
+    """
+
+    sums: Floats
+    counts: Integers
+    held: int = 0
+    group: int = 0
+    total: Floats | None = None
+
+
 class SecondMoment:
     """Sum v v^T over any number of vectors in constant memory, in float64 throughout.
 
@@ -53,8 +69,8 @@ class SecondMoment:
     dimension
         d, at least 1.
     groups
-        How many groups there are; 8 d**2 bytes each, beside the 16 MiB, or more for d above 1,024, of a block of
-        vectors. With 1 there is no standard error.
+        How many groups there are; 8 d**2 bytes each, beside a few matrices of d x d and the 16 MiB, or more for d above
+        1,024, of a block of vectors. With 1 there is no standard error.
 
     Raises
     ------
@@ -73,31 +89,31 @@ class SecondMoment:
         for name, value in (("dimension", dimension), ("groups", groups)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-        self._sums: Floats = np.zeros((groups, dimension, dimension))
-        self._counts: Integers = np.zeros(groups, np.int64)
+        self._state = _State(np.zeros((groups, dimension, dimension)), np.zeros(groups, np.int64))
         # The block that is not full yet, and so not among the sums: vectors of length 1, and their groups.
         size = max(_BLOCK // dimension, _ROWS * groups)
         self._rows: Floats = np.empty((size, dimension))
         self._groups: Integers = np.empty(size, np.int64)
-        self._held = 0
 
     @property
     def dimension(self) -> int:
         """Dimension d of the vectors."""
-        return int(self._sums.shape[1])
+        return int(self._state.sums.shape[1])
 
     @property
     def groups(self) -> int:
         """How many groups there are."""
-        return len(self._counts)
+        return len(self._state.counts)
 
     @property
     def count(self) -> int:
         """How many vectors were given."""
-        return int(self._counts.sum())
+        return int(self._state.counts.sum())
 
     def update(self, vectors: Vectors, groups: npt.NDArray[np.integer[Any]] | None = None) -> None:
-        """Add vectors, each scaled to length 1; on an error nothing is added.
+        """Add vectors, each scaled to length 1; on an `InputError` nothing is added.
+
+        After an interrupt, or where memory runs out, the vectors up to `count` are added, and none of the others.
 
         Parameters
         ----------
@@ -121,34 +137,54 @@ class SecondMoment:
         if groups is None:
             groups = (np.arange(len(vectors)) + self.count) % self.groups
         self._check_groups(groups, len(vectors))
-        held, size = self._held, len(self._rows)
-        # What is written over on the way is put back if a later vector is refused.
-        before = None
-        if held + len(vectors) >= size:
-            before = self._sums.copy(), self._rows[:held].copy(), self._groups[:held].copy()
-        begin = 0
-        try:
-            while begin < len(vectors):
-                end = min(begin + size - held, len(vectors))
-                filled = held + end - begin
-                unit_rows(vectors[begin:end], begin, self._rows[held:filled])
-                self._groups[held:filled] = groups[begin:end]
-                begin, held = end, filled
-                if held == size:
-                    _add(self._sums, self._rows, self._groups)
-                    held = 0
-        except InputError:
-            if before is not None:
-                self._sums, self._rows[: self._held], self._groups[: self._held] = before
-            raise
-        self._held = held
-        self._counts += np.bincount(groups, minlength=self.groups)
+        self._finish()
+        size, begin = len(self._rows), 0
+        if self._state.held + len(vectors) > size:
+            # A later block cannot be refused when others were added.
+            _check_rows(vectors, size)
+        while begin < len(vectors):
+            sums, counts, held = self._state[:3]
+            end = min(begin + size - held, len(vectors))
+            filled = held + end - begin
+            unit_rows(vectors[begin:end], begin, self._rows[held:filled])
+            self._groups[held:filled] = groups[begin:end]
+            self._state = _State(sums, counts + np.bincount(groups[begin:end], minlength=self.groups), filled)
+            self._finish()
+            begin = end
 
-    def _totals(self) -> Floats:
-        """Sums of all vectors, those of the block that is not full among them; a new array."""
-        sums = self._sums.copy()
-        _add(sums, self._rows[: self._held], self._groups[: self._held])
-        return sums
+    def _finish(self) -> None:
+        """Add a full block to the sums, or what an interrupt left of it."""
+        sums, counts, held, group, total = self._state
+        if held < len(self._rows):
+            return
+        if total is not None:
+            sums[group] = total
+            group += 1
+        for g, new in enumerate(self._totals(group), group):
+            # To write it twice is no harm, as to add it twice would be.
+            self._state = _State(sums, counts, held, g, new)
+            sums[g] = new
+        self._state = _State(sums, counts)
+
+    def _totals(self, first: int = 0) -> Iterator[Floats]:
+        """Yield the sum of every group from `first` on, the rows of the block among them; new arrays."""
+        groups = self._groups[: self._state.held]
+        order = np.argsort(groups, kind="stable")
+        borders = np.searchsorted(groups, np.arange(self.groups + 1), sorter=order)
+        for g in range(first, self.groups):
+            rows = self._rows[order[borders[g] : borders[g + 1]]]
+            # A product of a matrix with its own transpose is BLAS's syrk: half the work, and symmetric to the bit.
+            total = rows.T @ rows
+            total += self._state.sums[g]
+            yield total
+
+    def _sum(self) -> Floats:
+        """Sum over all groups."""
+        self._finish()
+        sum_ = np.zeros((self.dimension, self.dimension))
+        for total in self._totals():
+            sum_ += total
+        return sum_
 
     def _check_groups(self, groups: npt.NDArray[np.integer[Any]], n: int) -> None:
         if groups.shape != (n,) or groups.dtype.kind not in "iu":
@@ -159,7 +195,7 @@ class SecondMoment:
             raise InputError(f"row {row}: there is no group {groups[row]}, they go from 0 to {self.groups - 1}")
 
     def merge(self, other: "SecondMoment") -> None:
-        """Add what `other` was given, group by group; `other` stays as it is.
+        """Add what `other` was given, group by group; `other` stays as it is. Sums are held twice meanwhile.
 
         Raises
         ------
@@ -172,9 +208,12 @@ class SecondMoment:
         ):
             if mine != theirs:
                 raise InputError(f"second moments of one {name} can be merged, not of {mine} and {theirs}")
-        self._sums = self._totals() + other._totals()
-        self._held = 0
-        self._counts = self._counts + other._counts
+        self._finish()
+        other._finish()
+        sums = np.empty_like(self._state.sums)
+        for sum_, one, two in zip(sums, self._totals(), other._totals(), strict=True):
+            np.add(one, two, out=sum_)
+        self._state = _State(sums, self._state.counts + other._state.counts)
 
     def density(self) -> Floats:
         """Rho, shape (d, d).
@@ -186,8 +225,7 @@ class SecondMoment:
         """
         if not self.count:
             raise InputError("no vectors were given, so there is no density matrix")
-        density: Floats = self._totals().sum(axis=0) / self.count
-        return density
+        return self._sum() / self.count
 
     def entropy(self) -> float:
         """VNE, in nats.
@@ -204,25 +242,27 @@ class SecondMoment:
 
         It takes groups for independent, and says nothing of the bias: with few vectors beside d the entropy is too low.
         """
-        full = np.flatnonzero(self._counts)
-        if len(full) < 2:
+        counts = self._state.counts
+        if np.count_nonzero(counts) < 2:
             return np.nan
-        sums, count = self._totals(), self.count
-        total = sums.sum(axis=0)
-        without = np.array([_entropy((total - sums[g]) / (count - self._counts[g])) for g in full])
-        return float(np.sqrt((len(full) - 1) * without.var()))
+        sum_ = self._sum()
+        parts = zip(counts, self._totals(), strict=True)
+        without = np.array([_entropy((sum_ - part) / (self.count - count)) for count, part in parts if count])
+        return float(np.sqrt((len(without) - 1) * without.var()))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write everything to an ``.npz`` file, atomically, so that another process can go on or merge it."""
+        self._finish()
+        state = self._state
         with atomic_write(path, "wb") as file:
             np.savez(
                 file,
                 schema=np.array(SCHEMA),
                 mixlaw_version=np.array(package_version()),
-                counts=self._counts,
-                sums=self._sums,
-                rows=self._rows[: self._held],
-                groups=self._groups[: self._held],
+                counts=state.counts,
+                sums=state.sums,
+                rows=self._rows[: state.held],
+                groups=self._groups[: state.held],
                 sha256=np.array(self._checksum()),
             )
 
@@ -269,7 +309,7 @@ class SecondMoment:
         held = len(rows)
         if held >= len(moment._rows):
             raise InputError(f"{path}: holds {held} vectors beside the sums, where {len(moment._rows)} are a block")
-        moment._counts, moment._sums, moment._held = counts, sums, held
+        moment._state = _State(sums, counts, held)
         moment._rows[:held], moment._groups[:held] = rows, groups
         if str(found.get("sha256")) != moment._checksum():
             raise InputError(f"{path}: damaged: its content is not what its checksum says")
@@ -279,11 +319,12 @@ class SecondMoment:
         return moment
 
     def _checksum(self) -> str:
-        digest = hashlib.sha256(repr(self._sums.shape).encode())
-        digest.update(self._counts.astype("<i8").tobytes())
-        digest.update(self._sums.astype("<f8", copy=False).data)
-        digest.update(self._rows[: self._held].astype("<f8", copy=False).data)
-        digest.update(self._groups[: self._held].astype("<i8", copy=False).data)
+        sums, counts, held = self._state[:3]
+        digest = hashlib.sha256(repr(sums.shape).encode())
+        digest.update(counts.astype("<i8").tobytes())
+        digest.update(sums.astype("<f8", copy=False).data)
+        digest.update(self._rows[:held].astype("<f8", copy=False).data)
+        digest.update(self._groups[:held].astype("<i8", copy=False).data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -314,9 +355,7 @@ def unit_rows(vectors: Vectors, first: int = 0, out: Floats | None = None) -> Fl
         squares = np.einsum("ij,ij->i", unit, unit)
     for row in np.flatnonzero(~((squares > _SMALL) & (squares < _LARGE))):
         largest = np.abs(unit[row]).max()
-        if not 0.0 < largest < np.inf:
-            what = "all zeros" if largest == 0.0 else "not finite"
-            raise InputError(f"row {first + row}: the vector is {what} and has no direction: leave it out")
+        _check_largest(largest, first + int(row))
         # In two steps, as the reciprocal of the smallest numbers overflows.
         unit[row] /= largest
         squares[row] = unit[row] @ unit[row]
@@ -324,15 +363,18 @@ def unit_rows(vectors: Vectors, first: int = 0, out: Floats | None = None) -> Fl
     return unit
 
 
-def _add(sums: Floats, unit: Floats, groups: npt.NDArray[np.integer[Any]]) -> None:
-    """Add v v^T of every row to the sum of its group."""
-    order = np.argsort(groups, kind="stable")
-    borders = np.searchsorted(groups, np.arange(len(sums) + 1), sorter=order)
-    unit = unit[order]
-    for sum_, begin, end in zip(sums, borders[:-1], borders[1:], strict=True):
-        rows = unit[begin:end]
-        # A product of a matrix with its own transpose is BLAS's syrk: half the work, and symmetric to the bit.
-        sum_ += rows.T @ rows
+def _check_rows(vectors: Vectors, size: int) -> None:
+    """Refuse what `unit_rows` refuses, `size` rows at a time."""
+    for begin in range(0, len(vectors), size):
+        largest = np.abs(vectors[begin : begin + size]).max(axis=1)
+        for row in np.flatnonzero(~((largest > 0.0) & (largest < np.inf))):
+            _check_largest(largest[row], begin + int(row))
+
+
+def _check_largest(largest: np.floating[Any], row: int) -> None:
+    if not 0.0 < largest < np.inf:
+        what = "all zeros" if largest == 0.0 else "not finite"
+        raise InputError(f"row {row}: the vector is {what} and has no direction: leave it out")
 
 
 def _entropy(density: Floats) -> float:
