@@ -307,8 +307,8 @@ def test_a_moment_that_is_gone_or_damaged_is_named(
     broken_off(4)
     with pytest.raises(BrokenOffError):
         measure_vne({"a": path}, checkpoint_dir=tmp_path / "state")
-    damage(tmp_path / "state" / "a" / "moment-44.npz")
-    with pytest.raises(InputError, match=r"domain 'a': .*moment-44\.npz"):
+    damage(tmp_path / "state" / "a" / "checkpoint-moment-44.npz")
+    with pytest.raises(InputError, match=r"domain 'a': .*checkpoint-moment-44\.npz"):
         measure_vne({"a": path}, checkpoint_dir=tmp_path / "state")
 
 
@@ -318,8 +318,13 @@ def test_files_of_an_interrupted_process_are_removed_and_others_are_not(
     path = write_vectors(tmp_path, "npy")
     folder = tmp_path / "state" / "a"
     folder.mkdir(parents=True)
-    gone = ("moment-7.npz", ".moment-7.npz.0123456789abcdef.part", ".manifest.json.0123456789abcdef.part")
-    kept = ("moment.txt", "other.npz", ".other.npz.0123456789abcdef.part")
+    gone = (
+        "checkpoint-moment-7.npz",
+        ".checkpoint-moment-7.npz.0123456789abcdef.part",
+        ".manifest.json.0123456789abcdef.part",
+    )
+    # What a user may call a second moment of their own is among them.
+    kept = ("moment-1.npz", "checkpoint-moment.txt", "other.npz", ".other.npz.0123456789abcdef.part")
     for each in (2, None):
         for name in (*gone, *kept):
             (folder / name).write_bytes(b"x")
@@ -329,7 +334,7 @@ def test_files_of_an_interrupted_process_are_removed_and_others_are_not(
         except BrokenOffError:
             assert each == 2
         found = {name.name for name in folder.iterdir()}
-        assert found == {"lock", "manifest.json", "moment-22.npz" if each else "moment-151.npz", *kept}
+        assert found == {"lock", "manifest.json", f"checkpoint-moment-{22 if each else 151}.npz", *kept}
 
 
 def test_a_bad_row_and_a_lost_folder_leave_the_last_checkpoint(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Folders of checkpoints: those of counters, and those of second moments.
 
 ``manifest.json`` names the files that hold the last checkpoint, runs of counts (``run-*.mlc``) or a second moment
-(``moment-*.npz``), and is replaced in one rename when the next one is complete. Files that it does not name are of an
-interrupted process, and are removed.
+(``checkpoint-moment-*.npz``), and is replaced in one rename when the next one is complete. Files of such names that it
+does not hold are of an interrupted process, and are removed.
 """
 
 import contextlib
@@ -205,7 +205,7 @@ class VectorCheckpoints(CheckpointFolder):
 
     schema = "mixlaw.vector-checkpoint/1"
     subject = "vectors"
-    pattern = "moment-*.npz"
+    pattern = "checkpoint-moment-*.npz"
 
     def read(self, identity: dict[str, Any]) -> VectorCheckpoint | None:
         """Give the last checkpoint, None if there is none; files of an interrupted process are removed.
@@ -242,7 +242,7 @@ class VectorCheckpoints(CheckpointFolder):
     def write(self, checkpoint: VectorCheckpoint, identity: dict[str, Any]) -> None:
         """Make `checkpoint` the last one, atomically."""
         # The same number of vectors is the same moment.
-        name = f"moment-{checkpoint.moment.count}.npz"
+        name = f"checkpoint-moment-{checkpoint.moment.count}.npz"
         checkpoint.moment.write(self.folder / name)
         self._write(identity, {"moment": name, "next": checkpoint.following, "missing": checkpoint.missing})
         self._remove_others([name])
