@@ -173,12 +173,12 @@ def test_a_note_that_json_cannot_hold_leaves_the_last_checkpoint(tmp_path: Path,
 
 def test_a_folder_belongs_to_one_counter(tmp_path: Path) -> None:
     first = NgramCounter(10, checkpoint_dir=tmp_path)
-    with pytest.raises(InputError, match=f"^{tmp_path}: another counter is at work there$"):
+    with pytest.raises(InputError, match=f"^{tmp_path}: in use, by this process or another one$"):
         NgramCounter(10, checkpoint_dir=tmp_path)
     program = "import sys, mixlaw; mixlaw.NgramCounter(10, checkpoint_dir=sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", program, tmp_path], stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert f"{tmp_path}: another counter is at work there" in done.stderr
+    assert f"{tmp_path}: in use, by this process or another one" in done.stderr
     first.update(np.array([1, 2]))
     first.checkpoint()
     del first

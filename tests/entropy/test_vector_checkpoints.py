@@ -260,7 +260,7 @@ def test_a_folder_serves_one_at_a_time_and_counts_or_vectors(tmp_path: Path) -> 
         measure_vne(corpus, checkpoint_dir=tmp_path / "counts")
     vectors = write_vectors(tmp_path, "npy")
     busy = VectorCheckpoints(tmp_path / "state" / "a")
-    with pytest.raises(InputError, match=r"domain 'a': .*state/a: another counter is at work there"):
+    with pytest.raises(InputError, match=r"domain 'a': .*state/a: in use, by this process or another one"):
         measure_vne({"a": vectors}, checkpoint_dir=tmp_path / "state")
     busy.close()
     measure_vne({"a": vectors}, checkpoint_dir=tmp_path / "state")

@@ -77,7 +77,7 @@ class CheckpointFolder:
     Raises
     ------
     InputError
-        If another counter, of this process or another one, uses it.
+        If another counter or measurement, of this process or another one, uses it.
     """
 
     # Schema of the manifest, the key of what was counted in it, and how the files of checkpoints are called.
@@ -94,7 +94,7 @@ class CheckpointFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise InputError(f"{self.folder}: another counter is at work there") from None
+            raise InputError(f"{self.folder}: in use, by this process or another one") from None
 
     def close(self) -> None:
         """Leave the folder to others."""
