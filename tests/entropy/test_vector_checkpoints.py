@@ -238,6 +238,36 @@ def test_other_vectors_are_refused_by_name(tmp_path: Path, broken_off: Callable[
         measure_vne({"a": path}, checkpoint_dir=tmp_path / "state")
 
 
+@pytest.mark.filterwarnings("ignore:.*passages have no vector")
+def test_a_fingerprint_of_tuples_is_the_same_next_time(
+    tmp_path: Path, broken_off: Callable[[int | None], None]
+) -> None:
+    corpus = load_corpus(write_input(tmp_path / "corpus", "model"))
+    model = Letters()
+    model.fingerprint = ("letters", {1: (2.5, None)})  # type: ignore[attr-defined]
+    whole = measure_vne(corpus, embedder=model).content()
+    broken_off(3)
+    with pytest.raises(BrokenOffError):
+        measure_vne(corpus, embedder=model, checkpoint_dir=tmp_path / "state")
+    broken_off(None)
+    assert measure_vne(corpus, embedder=model, checkpoint_dir=tmp_path / "state").content() == whole
+    model.fingerprint = ("letters", {1: (2.5, 0)})  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"vectors with embedding \['letters', .*choose another folder"):
+        measure_vne(corpus, embedder=model, checkpoint_dir=tmp_path / "state")
+
+
+@pytest.mark.filterwarnings("ignore:.*passages have no vector")
+@pytest.mark.parametrize("fingerprint", [Path("model"), {1, 2}, [float("nan")], {(1, 2): 3}, "\udcff"])
+def test_a_fingerprint_that_json_cannot_hold_is_refused_before_the_work(tmp_path: Path, fingerprint: Any) -> None:
+    corpus = load_corpus(write_input(tmp_path / "corpus", "model"))
+    model = Letters()
+    model.fingerprint = fingerprint  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"domain 'a': a checkpoint cannot hold the fingerprint of letters, .*: make "):
+        measure_vne(corpus, embedder=model, checkpoint_dir=tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+    assert measure_vne(corpus, embedder=model).vectors[0] > 100
+
+
 def test_vectors_of_no_file_have_no_checkpoints(tmp_path: Path) -> None:
     state = tmp_path / "state"
     path = write_input(tmp_path / "corpus", "model")

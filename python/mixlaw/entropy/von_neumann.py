@@ -5,6 +5,7 @@ group of the jackknife, as they are not independent. The entropy is a proxy for 
 """
 
 import itertools
+import json
 import os
 import time
 import warnings
@@ -318,7 +319,16 @@ class _OfTexts(_Embedded):
 
     def identity(self) -> dict[str, Any] | None:
         """See `_Stream.identity`."""
-        return self._identity(getattr(self._model, "fingerprint", self._model.name))
+        fingerprint = getattr(self._model, "fingerprint", self._model.name)
+        try:
+            # As it comes back from a checkpoint, where a tuple is a list.
+            text = json.dumps(fingerprint, allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"a checkpoint cannot hold the fingerprint of {self._model.name}, {fingerprint!r} ({error}): make it "
+                "of strings, finite numbers, lists and objects, as JSON is"
+            ) from error
+        return self._identity(json.loads(text))
 
     def blocks(self, start: Place | None) -> Iterator[Block]:
         """See `_Stream.blocks`."""
