@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixlaw import Corpus, InputError, SecondMoment, load_corpus, measure_vne, sample_corpus
+from mixlaw.corpus import Domain
 from mixlaw.entropy import second_moment, vector_files, von_neumann
 from mixlaw.entropy.checkpoint import VectorCheckpoints
 from mixlaw.entropy.count import count_domain
@@ -266,6 +267,17 @@ def test_a_fingerprint_that_json_cannot_hold_is_refused_before_the_work(tmp_path
         measure_vne(corpus, embedder=model, checkpoint_dir=tmp_path / "state")
     assert not (tmp_path / "state").exists()
     assert measure_vne(corpus, embedder=model).vectors[0] > 100
+
+
+@pytest.mark.filterwarnings("ignore:.*passages have no vector")
+def test_files_are_looked_up_for_texts_and_not_for_each_passage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    to_number = Domain.to_number
+    monkeypatch.setattr(Domain, "to_number", lambda *words: calls.append(words) or to_number(*words))
+    corpus = load_corpus(write_input(tmp_path / "corpus", "model"))
+    assert measure_vne(corpus, embedder=Letters()).vectors[0] > 5 * len(calls) > 0
 
 
 def test_vectors_of_no_file_have_no_checkpoints(tmp_path: Path) -> None:

@@ -346,10 +346,12 @@ class _OfTexts(_Embedded):
         assert self._texts is not None
         skip, document = (start.skip, start.document) if start else (0, 0)
         for position, texts in self._texts(self._position(start)):
+            # Once for all passages, as it looks for the file among all.
+            place = self._place(position, 0, document)
             pieces = ((piece, document + k) for k, text in enumerate(texts) for piece in _pieces(text))
             for number, (piece, of) in enumerate(pieces, 1):
                 if number > skip:
-                    yield piece, of % GROUPS, self._place(position, number, document)
+                    yield piece, of % GROUPS, place and place._replace(skip=number)
             skip, document = 0, document + len(texts)
 
 
