@@ -81,6 +81,15 @@ def test_lengths_at_the_ends_of_float64_do_no_harm() -> None:
     np.testing.assert_allclose(unit_rows(directions * scales), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("d", [1, 5, 8192, 8193, 20001])
+def test_bits_of_a_row_do_not_depend_on_the_others(d: int) -> None:
+    vectors = np.random.default_rng(d).standard_normal((20, d))
+    whole = unit_rows(vectors)
+    for n in (1, 2, 3):
+        for begin in range(20 - n):
+            assert np.array_equal(unit_rows(vectors[begin : begin + n]), whole[begin : begin + n])
+
+
 @pytest.mark.parametrize("groups", [1, 3, 16])
 def test_calls_blocks_merges_and_files_change_only_rounding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: int

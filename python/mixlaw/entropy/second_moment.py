@@ -37,6 +37,8 @@ _BLOCK = 2**21
 _ROWS = 128
 # Beyond these, a sum of squares has lost digits or overflowed, and the vector is scaled by its largest entry first.
 _SMALL, _LARGE = 1e-200, 1e200
+# Squares that are summed at a time: einsum sums longer rows in another order where there is one row alone.
+_COLUMNS = 8192
 # How far rounding may carry the trace of a group from the number of its vectors, as a share.
 _SLACK = 1e-9
 
@@ -352,7 +354,10 @@ def unit_rows(vectors: Vectors, first: int = 0, out: Floats | None = None) -> Fl
     unit = np.empty(vectors.shape) if out is None else out
     unit[:] = vectors
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", unit, unit)
+        squares = np.zeros(len(unit))
+        for begin in range(0, unit.shape[1], _COLUMNS):
+            part = unit[:, begin : begin + _COLUMNS]
+            squares += np.einsum("ij,ij->i", part, part)
     for row in np.flatnonzero(~((squares > _SMALL) & (squares < _LARGE))):
         largest = np.abs(unit[row]).max()
         _check_largest(largest, first + int(row))
