@@ -13,8 +13,9 @@ namespace {
 
 // A segment begins with every so many entries of a group, so that the entries between can be written by themselves.
 constexpr std::uint64_t part_entries = std::uint64_t{1} << 17;
-// Parts that a thread holds in memory before they are put in order.
+// Parts are held in memory before they are put in order: so many for each thread, and about so many bytes of all.
 constexpr std::size_t parts_a_thread = 2;
+constexpr std::uint64_t most_bytes = std::uint64_t{1} << 23;
 
 // Entries that lie side by side, from one of a segment on.
 struct Part {
@@ -62,7 +63,9 @@ std::vector<Segment> write_part(const RunPtr& run, const Part& part, RunSink& si
 
 Run copy_run(const RunPtr& run, const NgramKeys& keys, RunSink& sink, Work& work) {
   const std::vector<Part> parts = parts_of(*run, keys);
-  const std::size_t at_once = parts_a_thread * work.threads();
+  const std::uint64_t part_bytes = run->bytes / std::max<std::uint64_t>(parts.size(), 1) + 1;
+  const std::size_t at_once =
+      std::clamp<std::uint64_t>(most_bytes / part_bytes, 1, std::uint64_t{parts_a_thread} * work.threads());
   std::vector<Segment> kept;
   for (std::size_t first = 0; first < parts.size(); first += at_once) {
     MemorySink waiting(make_gauge());
