@@ -99,8 +99,9 @@ def test_a_higher_level_is_wider_and_equal_seeds_give_equal_widths() -> None:
 
 
 def test_a_longer_training_is_less_certain(plant: Any) -> None:
-    law = laws.get("bimix").fit(plant(mixtures=8, run_sd=0.01).runs)
-    assert more_runs(law, at=1e13, counts=[0]).widths > more_runs(law, counts=[0]).widths
+    # Noise of the checkpoints: that of a run is the same at all of them, and so leaves the exponent in s exact.
+    law = laws.get("bimix").fit(plant(mixtures=8, row_sd=0.01).runs)
+    assert more_runs(law, at=1e13, counts=[0]).widths[0] > 1.1 * more_runs(law, counts=[0]).widths[0]
 
 
 @given(st.integers(0, 999), st.integers(2, 6))
