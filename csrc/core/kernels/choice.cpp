@@ -1,5 +1,6 @@
 #include <cstdlib>
 #include <stdexcept>
+#include <string>
 
 #include "mixlaw/kernels.hpp"
 

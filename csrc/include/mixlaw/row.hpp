@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "mixlaw/checked_count.hpp"
 #include "mixlaw/run.hpp"
 
 namespace mixlaw {
@@ -32,7 +32,7 @@ class Row {
     touched_[used_] = low;
     used_ += static_cast<std::size_t>(place == 0);
     // A sum that wrapped to 0 would be listed again and again, beyond the end of the list.
-    if (__builtin_add_overflow(place, count, &place)) throw std::overflow_error("an n-gram is counted too often");
+    add_count(place, count);
   }
 
   // Adds 1 for each of `n` keys given by their low bits.
@@ -50,11 +50,7 @@ class Row {
   }
 
   // Takes `count` from a key. Throws std::invalid_argument if it holds less: the row is then good for nothing.
-  void subtract(std::uint32_t low, Count count) {
-    if (__builtin_sub_overflow(counts_[low], count, &counts_[low])) {
-      throw std::invalid_argument("more of an n-gram is history than was counted: a count file is wrong");
-    }
-  }
+  void subtract(std::uint32_t low, Count count) { subtract_count(counts_[low], count); }
 
   // Calls use(count) for every count of the row that is not 0, in no order, and empties the row.
   template <class Use>
